@@ -1,0 +1,36 @@
+# Every command a person needs. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench notebooks paper
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,dev]'
+	@touch $@
+
+demo: .venv/.installed  ## install, then see a front door find an effect whose truth is known
+	MPLBACKEND=agg $(BIN)/python notebooks/front_door.py
+
+test: .venv/.installed  ## install everything, then run the tests
+	$(BIN)/python -m pytest
+
+check: .venv/.installed  ## format, lint, types, import contracts, dead code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+bench: .venv/.installed  ## speed and memory, results as JSON in benchmarks/results
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+notebooks: .venv/.installed  ## run every notebook source as a script
+	for source in notebooks/*.py; do MPLBACKEND=agg $(BIN)/python $$source || exit 1; done
+
+paper: .venv/.installed  ## regenerate every table and figure from analyses/
+	for script in analyses/*.py; do $(BIN)/python $$script || exit 1; done

@@ -1,0 +1,176 @@
+"""`causalvlm adapt`, `evaluate` and `predict`: train an adapter, score it, use it."""
+
+import csv
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+import cdc
+from causalvlm.cli.output import (
+    BackboneOption,
+    DataArgument,
+    DeviceOption,
+    FactorsOption,
+    ForceOption,
+    JsonOption,
+    PrecisionOption,
+    PretrainedOption,
+    RootOption,
+    check_json,
+    console,
+    write_result,
+)
+
+Classes = Literal["base", "new", "all"]
+ClassesOption = Annotated[Classes, typer.Option(help="Half of the classes, or all of them.")]
+
+
+def adapt(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the adapter; a killed run continues from it.")],
+    method: Annotated[str, typer.Option(help="cdc, coop or zero-shot.")] = "cdc",
+    backbone: BackboneOption = "photo",
+    pretrained: PretrainedOption = None,
+    shots: Annotated[int, typer.Option(help="Training images per class.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of the drawn shots, initial tokens and shuffling.")] = 1,
+    classes: ClassesOption = "all",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the shots; by default the method's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
+    templates: Annotated[int, typer.Option(help="CDC: number of learnable templates M.")] = 4,
+    augmentation: Annotated[Literal["set1", "set2"], typer.Option(help="Augmentations of the views.")] = "set2",
+    allow_fewer: Annotated[bool, typer.Option("--allow-fewer", help="Accept classes with too few images.")] = False,
+    root: RootOption = None,
+    factors: FactorsOption = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Adapt a CLIP-like model to DATA with a few images per class, and test it on the test split."""
+    from causalvlm import adaptation
+
+    check_json(json, force=force)
+    for name in ("card.json", "adapter.safetensors"):
+        cdc.refuse_overwrite(out / name, force=force)
+    config = adaptation.method_config(method)
+    if isinstance(config, cdc.CDCConfig):
+        config = replace(config, templates=templates)
+    chosen = {"epochs": epochs, "learning_rate": learning_rate}
+    training = replace(cdc.default_training(backbone), **{k: v for k, v in chosen.items() if v is not None})
+    dataset = adaptation.load_dataset(data, root=root, factors=factors)
+    towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
+    settings = cdc.FitSettings(
+        training=training, augmentation=augmentation, allow_fewer=allow_fewer,
+        checkpoint=out / "checkpoint.safetensors",
+    )  # fmt: skip
+    adapter = adaptation.adapt(dataset, config, towers, shots=shots, seed=seed, classes=classes, settings=settings)
+    adapter.save(out, force=force)
+    for file in adapter.card.training.get("unreadable", []):
+        sys.stderr.write(f"causalvlm: left out {file}\n")
+    result = _evaluate(adapter, dataset, classes)
+    _show(result)
+    console().print(f"adapter saved in {out}")
+    write_result(json, result, force=force, device=device)
+
+
+def evaluate(
+    adapter: Annotated[Path, typer.Argument(help="Folder that adapt wrote.")],
+    data: DataArgument,
+    classes: ClassesOption = "all",
+    root: RootOption = None,
+    factors: FactorsOption = None,
+    device: DeviceOption = "cpu",
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Score an adapter on the test split of DATA: among base, new or all class names."""
+    check_json(json, force=force)
+    loaded = cdc.load_adapter(adapter, device=device)
+    result = _evaluate(loaded, cdc.load_dataset(data, root=root, factors=factors), classes)
+    _show(result)
+    write_result(json, result, force=force, device=device)
+
+
+def predict(
+    adapter: Annotated[Path, typer.Argument(help="Folder that adapt wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
+    class_name: Annotated[
+        list[str] | None, typer.Option(help="Classify among these names instead; repeat the option.")
+    ] = None,
+    device: DeviceOption = "cpu",
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Classify IMAGES and say how sure the adapter is. An unreadable file is named and left out."""
+    check_json(json, force=force)
+    loaded = cdc.load_adapter(adapter, device=device)
+    features = cdc.encode_images(loaded.backbone, images, cache=None, progress="encoding")
+    prediction = loaded.predict_features(features.values, class_name)
+    names = tuple(class_name) if class_name else loaded.class_names
+    records = [
+        {
+            "file": str(images[image]),
+            "label": names[int(prediction.labels[row])],
+            "probability": float(prediction.probabilities[row].max()),
+            "uncertainty": float(prediction.uncertainty[row]),
+        }
+        for row, image in enumerate(features.kept)
+    ]
+    unreadable = [{"file": str(path), "reason": reason} for path, reason in features.unreadable]
+    _show_predictions(records)
+    for failure in unreadable:
+        sys.stderr.write(f"causalvlm: left out {failure['file']}: {failure['reason']}\n")
+    write_result(json, {"predictions": records, "unreadable": unreadable}, force=force, device=device)
+
+
+def _evaluate(adapter: "cdc.Adapter", dataset: "cdc.ImageDataset", classes: Classes) -> dict[str, Any]:
+    half = cdc.select_classes(dataset, classes)
+    scores, prediction = cdc.evaluate(adapter, half.test, half.class_names)
+    card = adapter.card
+    if scores.n < len(half.test):
+        left_out = len(half.test) - scores.n
+        sys.stderr.write(f"causalvlm: left out {left_out} unreadable test images; causalvlm doctor names them\n")
+    return {
+        **asdict(scores),
+        "classes": classes,
+        "class_count": len(half.class_names),
+        "mean_uncertainty": float(prediction.uncertainty.mean()),
+        "seconds": card.training.get("seconds", 0.0),
+        "method": {"CDCConfig": "cdc", "CoOpConfig": "coop", "ZeroShotConfig": "zero-shot"}[card.method["type"]],
+        "backbone": card.backbone["name"],
+        "shots": card.data["shots"],
+        "seed": card.data["seed"],
+        "data": dataset.name,
+        "split_source": dataset.split_source,
+        "card": asdict(card),
+    }
+
+
+def _show(result: dict[str, Any]) -> None:
+    table = Table(title=f"{result['method']} on {result['data']}, {result['classes']} classes", title_justify="left")
+    for column in ("accuracy", "calibration error", "test images", "classes", "training"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        f"{result['accuracy']:.1%}", f"{result['ece']:.3f}", str(result["n"]), str(result["class_count"]),
+        f"{result['seconds']:.0f} s",
+    )  # fmt: skip
+    console().print(table)
+
+
+def _show_predictions(records: list[dict[str, Any]]) -> None:
+    """A table on a terminal, tab-separated values into a pipe."""
+    if not sys.stdout.isatty():
+        writer = csv.DictWriter(sys.stdout, ["file", "label", "probability", "uncertainty"], delimiter="\t")
+        writer.writeheader()
+        writer.writerows(records)
+        return
+    table = Table()
+    for column in ("file", "label", "probability", "uncertainty"):
+        table.add_column(column, overflow="fold")
+    for record in records:
+        table.add_row(record["file"], record["label"], f"{record['probability']:.3f}", f"{record['uncertainty']:.3f}")
+    console().print(table)

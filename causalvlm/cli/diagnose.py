@@ -1,0 +1,139 @@
+"""`causalvlm diagnose`: does the model see a task-irrelevant factor, and does it pay for it?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import cdc
+from causalvlm.cli.output import (
+    DataArgument,
+    DeviceOption,
+    FactorsOption,
+    ForceOption,
+    JsonOption,
+    PrecisionOption,
+    PretrainedOption,
+    RootOption,
+    check_json,
+    console,
+)
+from causalvlm.errors import InputError
+
+if TYPE_CHECKING:
+    from causalvlm.diagnosis import Diagnosis, FactorDiagnosis
+
+REPORT, FIGURE, RESULT = "report.html", "figure.png", "diagnosis.json"
+
+
+def diagnose(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help=f"Folder for {REPORT}, {FIGURE} and {RESULT}.")],
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="As in adapt; by default the adapter's own, or photo without an adapter."),
+    ] = None,
+    pretrained: PretrainedOption = None,
+    adapter: Annotated[Path | None, typer.Option(help="Diagnose this adapter, on the test split.")] = None,
+    factors: FactorsOption = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(metavar="FACTOR=LEVEL", help="Level to compare with; repeat the option.")
+    ] = None,
+    root: RootOption = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
+    folds: Annotated[int, typer.Option(help="Folds of the probes.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Diagnose a model on DATA: is each factor decodable, does it move accuracy and margin, which classes pay?"""
+    from causalvlm.diagnosis import diagnose as compute
+    from causalvlm.embeddings.encode import embed
+    from causalvlm.factors.probes import check_levels
+
+    check_json(json, force=force)
+    for name in (REPORT, FIGURE, RESULT):
+        cdc.refuse_overwrite(out / name, force=force)
+    dataset = cdc.load_dataset(data, root=root, factors=factors)
+    if not dataset.factor_names:
+        raise InputError(
+            f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass --factors "
+            "domain/class for folders such as photo/dog, or --factors FILE.csv with a column file and one per factor."
+        )
+    images = dataset.examples if adapter is None else dataset.test
+    for name in dataset.factor_names:  # before the work of encoding, not after it
+        check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
+    references = _parse_references(reference or [])
+    if adapter is None:
+        towers = cdc.load_backbone(backbone or "photo", pretrained, device=device, precision=precision)
+        table = embed(dataset, towers)
+    else:
+        table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
+    with Console(stderr=True).status("reading the factors from the embeddings"):
+        diagnosis = compute(table, reference=references, folds=folds, rng=np.random.default_rng(seed))
+    _show(diagnosis)
+    _write(diagnosis, out, seed=seed, device=device, json=json)
+    console().print(f"report, figure and numbers saved in {out}")
+
+
+def _parse_references(pairs: list[str]) -> dict[str, str]:
+    parsed = {factor: level for factor, _, level in (pair.partition("=") for pair in pairs)}
+    if any("=" not in pair for pair in pairs) or len(parsed) < len(pairs):
+        raise InputError(
+            f"--reference must be FACTOR=LEVEL, each factor once; received {' '.join(pairs)}. "
+            "Write for example --reference domain=photo."
+        )
+    return parsed
+
+
+def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: Path | None) -> None:
+    from causalvlm.diagnosis_figures import draw_diagnosis, to_png
+    from causalvlm.report import render_report, to_record
+
+    origin = {"seed": seed, **cdc.provenance(device)}
+    # What exists was refused, or --force given, before the work began.
+    render_report(diagnosis, out / REPORT, provenance=origin, force=True)
+    cdc.write_bytes(out / FIGURE, to_png(draw_diagnosis(diagnosis)))
+    for path in (out / RESULT, json):
+        if path is not None:
+            cdc.write_json(path, {**to_record(diagnosis), "seed": seed, "provenance": cdc.provenance(device)})
+
+
+def _show(diagnosis: "Diagnosis") -> None:
+    from causalvlm.findings import CAVEAT, summarize
+
+    for paragraph in (*summarize(diagnosis), CAVEAT):
+        console().print(paragraph, markup=False)
+        console().print()
+    for factor in diagnosis.factors:
+        console().print(_table(factor))
+    for file, reason in diagnosis.unreadable:
+        Console(stderr=True).print(
+            f"causalvlm: left out {file}: {reason}", soft_wrap=True, markup=False, highlight=False
+        )
+
+
+def _table(factor: "FactorDiagnosis") -> Table:
+    title = f"Factor {factor.factor}: shifts from {factor.reference}, 95 % intervals"
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("level", no_wrap=True)
+    for column in ("images", "right", "accuracy, points", "margin, nats"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("taken for", overflow="fold")
+    for level in factor.levels:
+        accuracy, margin = level.accuracy_shift, level.margin_shift
+        table.add_row(
+            escape(level.level),
+            str(level.n),
+            f"{level.accuracy.value:.0%}",
+            f"{100 * accuracy.value:+.0f} ({100 * accuracy.low:+.0f}, {100 * accuracy.high:+.0f})" if accuracy else "",
+            f"{margin.value:+.1f} ({margin.low:+.1f}, {margin.high:+.1f})" if margin else "",
+            escape(", ".join(wrong.label for wrong in level.wrong_labels[:2])) if margin else "",
+        )
+    return table

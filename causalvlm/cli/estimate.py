@@ -1,0 +1,298 @@
+"""`causalvlm estimate`: the effect that a graph identifies, from a table, with what may be said against it."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from causalvlm.cli.identify import GraphArgument, OutcomeOption, TreatmentOption, open_graph, result_of
+from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.errors import InputError, NotIdentifiedError, OverlapError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from causalvlm.estimation.effect import Effect
+    from causalvlm.estimation.fit import Estimator
+    from causalvlm.estimation.sample import Level
+    from causalvlm.graph import CausalGraph
+    from causalvlm.identification import Estimand
+    from causalvlm.refutation.verdict import Verdict
+
+EstimatorOption = Annotated[
+    Literal["plug-in", "two-stage", "one-step", "outcome-regression", "ipw", "aipw"] | None,
+    typer.Option(help="Chosen by the data if left out; the last three belong to a back door."),
+]
+Columns = dict[str, tuple[str, ...]]
+
+
+def estimate(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or Parquet file, one row per unit.")],
+    graph: GraphArgument,
+    treatment: TreatmentOption,
+    outcome: OutcomeOption,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[COLUMN]...", hidden=True)] = None,
+    estimator: EstimatorOption = None,
+    treated: Annotated[str | None, typer.Option(metavar="LEVEL", help="Level to compare; default the last.")] = None,
+    control: Annotated[str | None, typer.Option(metavar="LEVEL", help="Compared with; default the first.")] = None,
+    mediator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN...", help="Columns that hold the mediator, such as 'S_*' or S=S_0; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of folds, bootstrap and permutations.")] = 0,
+    refute: Annotated[bool, typer.Option("--refute", help="Try to refute the effect.")] = False,
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Estimate the effect of the treatment on the outcome, if graph and data allow it.
+
+    A node of the graph that is no column of the table is unobserved. Exits with 3, and the reason in the JSON file,
+    where the effect is not identified or the data cannot answer.
+    """
+    import numpy as np
+
+    from causalvlm.estimation.effect import estimate_effect
+
+    check_json(json, force=force)
+    data, loaded = read_table(table), open_graph(graph)
+    _require_columns(data, loaded, treatment, outcome)
+    question = {"treatment": treatment, "outcome": outcome, "seed": seed}
+    try:
+        estimand, columns = _identify(data, loaded, treatment, outcome, _patterns(mediator, more), estimator)
+    except NotIdentifiedError as error:
+        _refuse(json, {**question, **result_of(error)}, str(error), error, force=force)
+        return
+    question |= result_of(estimand)
+    rng = np.random.default_rng(seed)
+    try:
+        effect = estimate_effect(
+            data, estimand, rng=rng, estimator=estimator, treated=treated, control=control, columns=columns
+        )
+    except OverlapError as error:
+        _refuse(json, question, str(error), error, force=force)
+        return
+    _print_effect(effect)
+    verdicts = _refute(data, loaded, effect, rng) if refute else None
+    write_result(json, {**question, **effect_result(effect, verdicts)}, force=force)
+
+
+def read_table(path: Path) -> "pd.DataFrame":
+    """Read a CSV or Parquet file.
+
+    Raises:
+        InputError: if the file is missing, of another kind or unreadable.
+
+    Example:
+        >>> read_table(Path("table.xlsx"))
+        Traceback (most recent call last):
+        ...
+        causalvlm.errors.InputError: TABLE must be a .csv or .parquet file; received 'table.xlsx'. Convert it.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"TABLE must be a .csv or .parquet file; received {str(path)!r}. Convert it.")
+    if not path.is_file():
+        raise InputError(f"TABLE must be a file that exists; received {str(path)!r}. Check the path.")
+    try:
+        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"TABLE must be readable; received {str(path)!r}: {reason}. Write it again.") from error
+
+
+def effect_result(effect: "Effect | None", verdicts: "Sequence[Verdict] | None") -> dict[str, object]:
+    """What the JSON file says about an effect, or the same keys with nothing in them after a refusal.
+
+    Example:
+        >>> effect_result(None, None)["value"]
+    """
+    if effect is None:
+        keys = ("value", "low", "high", "estimator", "n", "effective_sample_size", "auc", "treated", "control")
+        return {**dict.fromkeys(keys), "do_means": {}, "distribution": None, "warnings": [], "verdicts": None}
+    distribution = None
+    if effect.distribution is not None:
+        distribution = {str(level): _texts(row) for level, row in effect.distribution.items()}
+    return {
+        "value": effect.value,
+        "low": effect.low,
+        "high": effect.high,
+        "do_means": _texts(effect.do_means),
+        "treated": effect.treated,
+        "control": effect.control,
+        "estimator": effect.estimator,
+        "n": effect.n,
+        "effective_sample_size": effect.effective_sample_size,
+        "auc": effect.auc,
+        "distribution": distribution,
+        "warnings": list(effect.warnings),
+        "refusal": None,
+        "verdicts": None if verdicts is None else [_verdict(verdict) for verdict in verdicts],
+    }
+
+
+def _verdict(verdict: "Verdict") -> dict[str, object]:
+    keys = ("name", "outcome", "statistic", "reason")
+    return {key: getattr(verdict, key) for key in keys}
+
+
+def _texts(row: "Mapping[Level, float]") -> dict[str, float]:
+    return {str(level): value for level, value in row.items()}
+
+
+def _require_columns(data: "pd.DataFrame", graph: "CausalGraph", treatment: str, outcome: str) -> None:
+    for role, node in (("treatment", treatment), ("outcome", outcome)):
+        graph.known([node], f"the {role}")
+        if node not in data.columns:
+            names = ", ".join(map(str, data.columns[:12]))
+            raise InputError(f"the {role} must be a column of the table; received {node!r}. Columns: {names}.")
+
+
+def _patterns(mediator: Sequence[str] | None, more: Sequence[str] | None) -> list[str]:
+    if more and not mediator:
+        raise InputError(f"TABLE and GRAPH must be all that is not an option; received {more[0]!r} besides. Drop it.")
+    return [*(mediator or ()), *(more or ())]
+
+
+def _identify(
+    data: "pd.DataFrame",
+    graph: "CausalGraph",
+    treatment: str,
+    outcome: str,
+    patterns: Sequence[str],
+    estimator: "Estimator | None",
+) -> tuple["Estimand", Columns]:
+    """Find the estimand and the columns of its nodes; a named estimator or mediator decides the criterion."""
+    from causalvlm.identification import identify
+
+    present = [node for node in graph.observed if node in data.columns]
+    if patterns:
+        return _through_mediator(data, graph, treatment, outcome, patterns, present)
+    strategy = "any"
+    if estimator in ("two-stage", "one-step"):
+        strategy = "front-door"
+    elif estimator in ("outcome-regression", "ipw", "aipw"):
+        strategy = "back-door"
+    return identify(graph.observe_only(*present), treatment=treatment, outcome=outcome, strategy=strategy), {}
+
+
+def _through_mediator(
+    data: "pd.DataFrame",
+    graph: "CausalGraph",
+    treatment: str,
+    outcome: str,
+    patterns: Sequence[str],
+    present: Sequence[str],
+) -> tuple["Estimand", Columns]:
+    """The front door through the columns of --mediator: nodes themselves, or together the one node that they hold."""
+    from causalvlm.identification import identify
+
+    held, named = _matches(data, patterns)
+    if not named and set(held) <= set(graph.nodes):
+        effects = graph.descendants(treatment) - {treatment, outcome, *held}
+        kept = [node for node in {*present, *held} if node not in effects]
+        return identify(graph.observe_only(*kept), treatment=treatment, outcome=outcome, strategy="front-door"), {}
+    candidates = sorted(graph.known(named, "the mediator") if named else set(graph.nodes) - set(data.columns))
+    found: dict[str, Estimand] = {}
+    failure: NotIdentifiedError | None = None
+    for node in candidates:
+        try:
+            estimand = identify(
+                graph.observe_only(*present, node), treatment=treatment, outcome=outcome, strategy="front-door"
+            )
+        except NotIdentifiedError as error:
+            failure = failure or error
+            continue
+        if node in getattr(estimand, "mediators", ()):
+            found[node] = estimand
+    if not found and failure:
+        raise failure
+    if len(found) != 1:
+        raise InputError(
+            "--mediator must hold one node of the graph that is no column and carries the effect; received columns for "
+            f"{', '.join(found) or 'none such'}. Name the node: --mediator NODE=COLUMN."
+        )
+    node, estimand = found.popitem()
+    return estimand, {node: held}
+
+
+def _matches(data: "pd.DataFrame", patterns: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The columns that the patterns name, and the node that they are said to hold, if any."""
+    named = sorted({pattern.split("=", 1)[0] for pattern in patterns if "=" in pattern})
+    if len(named) > 1:
+        raise InputError(f"--mediator must hold one node; received columns for {', '.join(named)}. Give one of them.")
+    names = [str(name) for name in data.columns]
+    held: dict[str, None] = {}  # an ordered set
+    for pattern in patterns:
+        wanted = pattern.split("=", 1)[-1]
+        found = [name for name in names if fnmatchcase(name, wanted)]
+        if not found:
+            raise InputError(
+                f"--mediator must name columns of the table; received {wanted!r}, which matches none of "
+                f"{', '.join(names[:12])}. Check the spelling."
+            )
+        held |= dict.fromkeys(found)
+    return tuple(held), named
+
+
+def _refuse(
+    json: Path | None, result: dict[str, object], reason: str, error: OverlapError | NotIdentifiedError, *, force: bool
+) -> None:
+    empty = effect_result(None, None)
+    if isinstance(error, OverlapError):
+        empty |= {"effective_sample_size": error.effective_sample_size, "auc": error.auc}
+    console().print(f"No estimate: {reason}", markup=False, soft_wrap=True)
+    write_result(json, {**result, **empty, "refusal": reason}, force=force)
+    raise typer.Exit(NOT_IDENTIFIED)
+
+
+def _print_effect(effect: "Effect") -> None:
+    say = console()
+    through = "" if effect.auc is None else f", treatment decoded with AUC {effect.auc:.3f}"
+    lines = [
+        f"{effect.estimand.text()}",
+        f"  do({effect.estimand.treatment} = {effect.treated}) against {effect.control}: {effect.value:.6g}"
+        f"   95 % interval [{effect.low:.6g}, {effect.high:.6g}]",
+        *(f"  mean under do({level}): {mean:.6g}" for level, mean in effect.do_means.items()),
+        f"  {effect.estimator}, {effect.n} rows, {effect.effective_sample_size:.0f} effective{through}",
+        *(f"  warning: {warning}" for warning in effect.warnings),
+    ]
+    for line in lines:
+        say.print(line, markup=False, soft_wrap=True)
+
+
+def _refute(
+    data: "pd.DataFrame", graph: "CausalGraph", effect: "Effect", rng: "np.random.Generator"
+) -> "tuple[Verdict, ...]":
+    """Refute by placebos, by the other criterion where it holds, and by columns that the graph says S is free of."""
+    from causalvlm.identification import FrontDoor, identify
+    from causalvlm.refutation.verdict import refute
+
+    estimand = effect.estimand
+    front = isinstance(estimand, FrontDoor)
+    present = [node for node in graph.nodes if node in data.columns]
+    held = {node for node in effect.columns if node not in present}
+    try:
+        alternative = identify(
+            graph.observe_only(*present, *held),
+            treatment=estimand.treatment,
+            outcome=estimand.outcome,
+            strategy="back-door" if front else "front-door",
+        )
+    except NotIdentifiedError:
+        alternative = None
+    suspects: list[str] = []
+    if front:
+        given = {estimand.treatment, *estimand.covariates}
+        others = [node for node in present if node not in (*given, estimand.outcome, *estimand.mediators)]
+        suspects = [node for node in others if graph.d_separated(node, estimand.mediators, given=given)]
+    say = console()
+    with say.status("trying to refute the effect"):  # shown on a terminal only
+        verdicts = refute(effect, data, rng=rng, alternative=alternative, suspects=suspects)
+    for verdict in verdicts:
+        say.print(f"  {verdict.outcome:12s} {verdict.name}: {verdict.reason}", markup=False, soft_wrap=True)
+    return verdicts

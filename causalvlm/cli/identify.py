@@ -1,0 +1,181 @@
+"""`causalvlm identify`: can this effect be estimated from what is observed, and by which formula?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+import cdc
+from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.errors import NotIdentifiedError
+
+if TYPE_CHECKING:
+    from causalvlm.graph import CausalGraph
+    from causalvlm.identification import Estimand
+
+GraphArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="GRAPH", help='DOT, GML or dagitty file, or the graph itself: "X -> S -> Y; X <-> Y; latent U".'
+    ),
+]
+TreatmentOption = Annotated[str, typer.Option(help="The node that is set.")]
+OutcomeOption = Annotated[str, typer.Option(help="The node that answers.")]
+
+
+def identify(
+    graph: GraphArgument,
+    treatment: TreatmentOption,
+    outcome: OutcomeOption,
+    observed: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NODE", help="Exactly these nodes are observed, whatever the graph says; repeat."),
+    ] = None,
+    strategy: Annotated[
+        Literal["any", "back-door", "front-door"], typer.Option(help="Which criterion; any tries the back door first.")
+    ] = "any",
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the graph: .png, .pdf or .svg.")] = None,
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Find out whether the effect of the treatment on the outcome is identified, and say why or why not.
+
+    Exits with 3 where it is not: that is a result, and the JSON file holds its reason.
+    """
+    from causalvlm import identification
+
+    check_json(json, force=force)
+    _check_figure(figure, force=force)
+    loaded = open_graph(graph)
+    if observed is not None:
+        loaded = loaded.observe_only(treatment, outcome, *observed)
+    found: Estimand | NotIdentifiedError
+    try:
+        found = identification.identify(loaded, treatment=treatment, outcome=outcome, strategy=strategy)
+    except NotIdentifiedError as error:
+        found = error
+    if isinstance(found, NotIdentifiedError):
+        _print_failure(found, treatment, outcome)
+    else:
+        others = identification.adjustment_sets(
+            loaded, treatment=treatment, outcome=outcome, strategy=strategy, limit=5
+        )
+        _print_estimand(found, [other for other in others if other != found])
+    if figure is not None:
+        _draw(figure, loaded, found, treatment, outcome)
+    write_result(json, {"treatment": treatment, "outcome": outcome, **result_of(found)}, force=force)
+    if isinstance(found, NotIdentifiedError):
+        raise typer.Exit(NOT_IDENTIFIED)
+
+
+def open_graph(source: str) -> "CausalGraph":
+    """Read the GRAPH argument of a command: the graph's own text where it holds an arrow, else a file.
+
+    Example:
+        >>> print(open_graph("X -> S -> Y"))
+        S -> Y; X -> S
+    """
+    from causalvlm import graph_formats
+
+    if ("->" in source or "<-" in source) and not Path(source).is_file():
+        return graph_formats.parse_graph(source)
+    return graph_formats.read_graph(source)
+
+
+def result_of(found: "Estimand | NotIdentifiedError") -> dict[str, object]:
+    """What the JSON file says about an estimand, or about the reason that there is none.
+
+    Example:
+        >>> from causalvlm.identification import FrontDoor
+        >>> result = result_of(FrontDoor("X", "Y", ("S",)))
+        >>> result["strategy"], result["adjustment"], result["open_path"]
+        ('front-door', ['S'], None)
+    """
+    from causalvlm.identification import BackDoor
+
+    if isinstance(found, NotIdentifiedError):
+        return {
+            "identified": False,
+            "strategy": None,
+            "adjustment": [],
+            "covariates": [],
+            "functional": None,
+            "latex": None,
+            "reason": str(found),
+            "condition": found.condition,
+            "open_path": found.open_path,
+            "remedies": list(found.remedies),
+        }
+    by_back_door = isinstance(found, BackDoor)
+    return {
+        "identified": True,
+        "strategy": "back-door" if by_back_door else "front-door",
+        "adjustment": list(found.adjustment if by_back_door else found.mediators),
+        "covariates": [] if by_back_door else list(found.covariates),
+        "functional": found.text(),
+        "latex": found.latex(),
+        "reason": "; ".join(found.assumptions()),
+        "condition": None,
+        "open_path": None,
+        "remedies": [],
+    }
+
+
+def _check_figure(path: Path | None, *, force: bool) -> None:
+    if path is None:
+        return
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise cdc.InputError(f"--figure must end in .png, .pdf or .svg; received {str(path)!r}. Choose one of these.")
+    cdc.refuse_overwrite(path, force=force)
+
+
+def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
+    from causalvlm.identification import BackDoor
+
+    say = console()
+    criterion = "back door" if isinstance(found, BackDoor) else "front door"
+    say.print(
+        f"The effect of {found.treatment} on {found.outcome} is identified by the {criterion}:",
+        markup=False,
+        soft_wrap=True,
+    )
+    say.print(f"  {found.text()}\n\nbecause, in this graph,", markup=False, soft_wrap=True)
+    for assumption in found.assumptions():
+        say.print(f"  - {assumption}", markup=False, soft_wrap=True)
+    if others:
+        say.print("\nOther ways, which should agree with it where the graph is right:", markup=False, soft_wrap=True)
+        for other in others:
+            say.print(f"  - {other.text()}", markup=False, soft_wrap=True)
+
+
+def _print_failure(error: NotIdentifiedError, treatment: str, outcome: str) -> None:
+    say = console()
+    say.print(f"The effect of {treatment} on {outcome} is not identified by adjustment.", markup=False, soft_wrap=True)
+    say.print(f"  condition that fails: {error.condition}", markup=False, soft_wrap=True)
+    say.print(f"  open path:            {error.open_path}", markup=False, soft_wrap=True)
+    if error.remedies:
+        say.print("\nAny of these would mend it, where it is true to the world:", markup=False, soft_wrap=True)
+        for remedy in error.remedies:
+            say.print(f"  - {remedy}", markup=False, soft_wrap=True)
+
+
+def _draw(
+    path: Path, graph: "CausalGraph", found: "Estimand | NotIdentifiedError", treatment: str, outcome: str
+) -> None:
+    import io
+
+    from causalvlm.figures import draw_graph
+
+    failed = isinstance(found, NotIdentifiedError)
+    drawing = draw_graph(
+        graph,
+        treatment=treatment,
+        outcome=outcome,
+        estimand=None if failed else found,
+        open_path=found.open_path if failed else "",
+    )
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
+    cdc.write_bytes(path, buffer.getvalue())
+    console().print(f"\nfigure in {path}", markup=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+"""The `causalvlm` command: registers the commands, and turns every user's mistake into one line and exit 2."""
+
+import os
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+import cdc
+from causalvlm.cli import adapt, diagnose, doctor, estimate, identify
+from causalvlm.errors import CausalVLMError
+
+USER_MISTAKE = 2
+
+app = typer.Typer(
+    name="causalvlm",
+    help="Why does a CLIP-like model fail on your data? Causal diagnostics, and CDC, the adapter that mends it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+app.command()(adapt.adapt)
+app.command()(adapt.evaluate)
+app.command()(adapt.predict)
+app.command()(diagnose.diagnose)
+app.command()(doctor.doctor)
+app.command()(identify.identify)
+app.command()(estimate.estimate)
+
+
+@app.callback()
+def commands() -> None:
+    """Why does a CLIP-like model fail on your data? Causal diagnostics, and the adapter that mends it."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 success, 2 a user's mistake, 3 a refusal with its reason.
+
+    Set ``CAUSALVLM_DEBUG=1`` to see the traceback of a mistake.
+
+    Example:
+        >>> run(["no-such-command"])
+        2
+    """
+    try:
+        return app(args=arguments, standalone_mode=False) or 0
+    except TyperException as error:
+        return _mistake(error, error.format_message())
+    except (CausalVLMError, cdc.InputError, OSError) as error:
+        return _mistake(error, str(error))
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("causalvlm: interrupted\n")
+        return 130
+
+
+def _mistake(error: Exception, message: str) -> int:
+    if os.environ.get("CAUSALVLM_DEBUG"):
+        raise error
+    if message:  # the bare command has printed its help and has nothing to add
+        sys.stderr.write(f"causalvlm: {' '.join(message.split())}\n")
+    return USER_MISTAKE
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    sys.exit(run())

@@ -1,0 +1,55 @@
+"""What every command prints and writes: text through rich, results as JSON."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+import cdc
+
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
+DataArgument = Annotated[str, typer.Argument(help="Folder of class folders, CSV file, or the name of a data set.")]
+RootOption = Annotated[Path | None, typer.Option(help="Where named data sets lie; default $CAUSALVLM_DATA.")]
+FactorsOption = Annotated[
+    str | None, typer.Option(help="Task-irrelevant factors: a CSV, or folder levels such as domain/class.")
+]
+BackboneOption = Annotated[str, typer.Option(help="photo, an open_clip architecture, hf-hub:NAME or a local folder.")]
+PretrainedOption = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint of an architecture.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+PrecisionOption = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the frozen towers.")]
+
+NOT_IDENTIFIED = 3
+"""Exit status of a refusal: the question has no answer in these data, which is itself a result."""
+
+
+def console() -> Console:
+    """The terminal that people read; width follows the window.
+
+    Example:
+        >>> console().soft_wrap
+        False
+    """
+    return Console(highlight=False, soft_wrap=False)
+
+
+def check_json(path: Path | None, *, force: bool) -> None:
+    """Refuse an existing JSON file before the work starts, not after it.
+
+    Example:
+        >>> check_json(None, force=False)
+    """
+    if path is not None:
+        cdc.refuse_overwrite(path, force=force)
+
+
+def write_result(path: Path | None, result: Mapping[str, object], *, force: bool, device: str = "cpu") -> None:
+    """Write `result` with its provenance as JSON to `path`; do nothing without a path.
+
+    Example:
+        >>> write_result(None, {"accuracy": 0.5}, force=False)
+    """
+    if path is not None:
+        cdc.write_json(path, {**result, "provenance": cdc.provenance(device)}, force=force)

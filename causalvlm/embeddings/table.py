@@ -1,0 +1,117 @@
+"""`EmbeddingTable`: what a model makes of labelled images, one row per image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from causalvlm.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingTable:
+    """Features and logits of images, with their labels and factors; all arrays are read-only.
+
+    Attributes:
+        features: embeddings of the images.
+        logits: log-probabilities of the classes up to a constant per row: scaled cosines of a zero-shot model, exact
+            log-probabilities of an adapter. Differences within a row are log odds.
+        labels: index of the true class in `class_names`.
+        factors: level of every image, by the name of the factor.
+        class_names: the closed set of answers.
+        files: where each row comes from; empty for rows that come from no file.
+        unreadable: files that were left out, each with the reason.
+        provenance: data set, model and which of its images these are.
+
+    Raises:
+        InputError: if rows or classes do not match, a number is not finite, or a label has no class name.
+
+    Example:
+        >>> table = EmbeddingTable(features=np.eye(2, dtype=np.float32), logits=np.array([[2.0, 1.0], [3.0, 0.5]]),
+        ...                        labels=np.array([0, 1]), factors={"domain": np.array(["photo", "sketch"])},
+        ...                        class_names=("cat", "dog"))
+        >>> table.correct, table.margins
+        (array([ True, False]), array([ 1. , -2.5]))
+    """
+
+    features: Float[np.ndarray, "rows dim"]
+    logits: Float[np.ndarray, "rows classes"]
+    labels: Int[np.ndarray, " rows"]
+    factors: Mapping[str, Shaped[np.ndarray, " rows"]]
+    class_names: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    unreadable: tuple[tuple[Path, str], ...] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def __post_init__(self) -> None:
+        for name in ("features", "logits", "labels"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+        levels = {name: _read_only(column) for name, column in self.factors.items()}
+        object.__setattr__(self, "factors", MappingProxyType(levels))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        self._refuse_shapes()
+        self._refuse_values()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def predicted(self) -> Int[np.ndarray, " rows"]:
+        """Most probable class of each row."""
+        return self.logits.argmax(axis=1)
+
+    @property
+    def correct(self) -> Bool[np.ndarray, " rows"]:
+        """Whether the most probable class is the true one."""
+        return self.predicted == self.labels
+
+    @property
+    def margins(self) -> Float[np.ndarray, " rows"]:
+        """Log odds of the true class against its strongest rival, l_y - max_{k != y} l_k; positive where right."""
+        rows = np.arange(len(self))
+        rivals = self.logits.astype(np.float64)
+        true = rivals[rows, self.labels]
+        rivals[rows, self.labels] = -np.inf
+        return true - rivals.max(axis=1)
+
+    def _refuse_shapes(self) -> None:
+        rows = len(self.labels)
+        columns = {"features": self.features, "logits": self.logits, **self.factors}
+        wrong = [f"{name} has {len(column)}" for name, column in columns.items() if len(column) != rows]
+        if self.files and len(self.files) != rows:
+            wrong.append(f"files has {len(self.files)}")
+        if wrong or rows == 0:
+            raise InputError(
+                f"every column of an embedding table must have one row per label, and at least one; received {rows} "
+                f"labels{''.join(f', {received}' for received in wrong)}. Build the columns from the same images."
+            )
+        if self.logits.shape[1] != len(self.class_names) or len(self.class_names) < 2:
+            raise InputError(
+                f"logits must have one column per class name, and at least two; received {self.logits.shape[1]} "
+                f"columns for {len(self.class_names)} names. Pass the names that the logits were computed for."
+            )
+
+    def _refuse_values(self) -> None:
+        unknown = sorted(set(self.labels.tolist()) - set(range(len(self.class_names))))
+        if unknown:
+            raise InputError(
+                f"every label must index one of the {len(self.class_names)} class names; received {unknown[:5]}. "
+                "Name those classes, or drop their rows."
+            )
+        for name, values in (("features", self.features), ("logits", self.logits)):
+            broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            if len(broken):
+                raise InputError(
+                    f"{name} must be finite; {len(broken)} of {len(self)} rows are not, the first is row {broken[0]}"
+                    f"{f' ({self.files[broken[0]]})' if self.files else ''}. Drop those rows, or encode in fp32."
+                )
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    """A copy that nobody can write to: neither the caller's array nor the table changes by the other's hand."""
+    copy = np.array(values)
+    copy.setflags(write=False)
+    return copy

@@ -1,0 +1,46 @@
+"""The errors of `causalvlm`. Every message says what must hold, what was received and what to do."""
+
+
+class CausalVLMError(Exception):
+    """Base of the errors that this package raises on purpose."""
+
+
+class InputError(CausalVLMError, ValueError):
+    """A user's mistake in a graph, a table or a setting.
+
+    Example:
+        >>> raise InputError("treatment must be a node of the graph; received 'Z'. Nodes: X, S, Y.")
+        Traceback (most recent call last):
+        ...
+        causalvlm.errors.InputError: treatment must be a node of the graph; received 'Z'. Nodes: X, S, Y.
+    """
+
+
+class NotIdentifiedError(CausalVLMError):
+    """No adjustment identifies the effect: which condition fails, along which open path, and what would mend it.
+
+    Attributes:
+        condition: the condition that fails, in words.
+        open_path: the path that violates it, as text such as ``"X <- G_i -> Y"``; empty if there is none.
+        remedies: what would mend it (a node to observe, an edge to drop), most useful first.
+    """
+
+    def __init__(self, message: str, *, condition: str, open_path: str, remedies: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.condition = condition
+        self.open_path = open_path
+        self.remedies = remedies
+
+
+class OverlapError(CausalVLMError):
+    """A refusal: the data cannot answer the question, whatever the estimator (no overlap, an empty cell).
+
+    Attributes:
+        effective_sample_size: effective number of rows behind the estimate, where it could be computed.
+        auc: area under the ROC curve of the treatment decoded from the mediator, where it could be computed.
+    """
+
+    def __init__(self, message: str, *, effective_sample_size: float | None = None, auc: float | None = None) -> None:
+        super().__init__(message)
+        self.effective_sample_size = effective_sample_size
+        self.auc = auc

@@ -1,0 +1,101 @@
+"""The settings of the treatment whose outcomes are compared."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from causalvlm.errors import InputError
+from causalvlm.estimation.sample import Level, Levels, find_level, is_discrete, numbers, treatment_levels
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Settings of the treatment: its levels, or two values of a continuous one.
+
+    Attributes:
+        levels: the levels and each row's code; None for a continuous treatment.
+        labels: what the settings are called.
+        pair: positions of treated and control among the labels.
+        design: regression columns of the treatment: 0/1 for every level but the first, or its value.
+        settings: the same columns at each label.
+
+    Example:
+        >>> read_arms(pd.DataFrame({"X": [0, 1, 2] * 2}), "X").pair
+        (2, 0)
+    """
+
+    levels: Levels | None
+    labels: tuple[Level, ...]
+    pair: tuple[int, int]
+    design: Float[np.ndarray, "rows _"]
+    settings: Float[np.ndarray, "_ _"]
+
+    def contrast(self, treated: int, control: int) -> Float[np.ndarray, " _"]:
+        """Weights of the difference of two settings' means.
+
+        Example:
+            >>> read_arms(pd.DataFrame({"X": [0, 1, 2] * 2}), "X").contrast(2, 0)
+            array([-1.,  0.,  1.])
+        """
+        weights = np.zeros(len(self.labels))
+        weights[treated] += 1.0
+        weights[control] -= 1.0
+        return weights
+
+    def coded(self) -> Levels:
+        """The levels, where an estimator needs them.
+
+        Raises:
+            InputError: if the treatment is continuous.
+
+        Example:
+            >>> read_arms(pd.DataFrame({"X": ["a", "b"]}), "X").coded().labels
+            ('a', 'b')
+        """
+        if self.levels is None:
+            raise InputError(
+                "this estimator needs a treatment with few levels; received a continuous one. Cut it into levels, "
+                "or use 'two-stage' (front door) or 'outcome-regression' (back door)."
+            )
+        return self.levels
+
+
+def read_arms(table: pd.DataFrame, name: str, treated: Level | None = None, control: Level | None = None) -> Arms:
+    """Read the treatment column and the two settings to compare.
+
+    Without a choice these are the last and the first level, or 1 and 0 for a continuous treatment: a step of one unit.
+
+    Raises:
+        InputError: if the treatment is constant, or a setting is no level of it, or both are the same.
+
+    Example:
+        >>> read_arms(pd.DataFrame({"X": ["a", "b"]}), "X", treated="a", control="b").pair
+        (0, 1)
+    """
+    if not is_discrete(table, name):
+        high, low = (_value(name, given, default) for given, default in ((treated, 1.0), (control, 0.0)))
+        _require_distinct(high, low)
+        return Arms(None, (low, high), (1, 0), numbers(table, name)[:, None], np.array([[low], [high]]))
+    levels = treatment_levels(table, name)
+    labels = levels.labels
+    first = 0 if control is None else find_level(name, labels, control)
+    last = len(labels) - 1 if treated is None else find_level(name, labels, treated)
+    _require_distinct(labels[last], labels[first])
+    dummies = np.eye(len(labels))[:, 1:]
+    return Arms(levels, labels, (last, first), dummies[levels.codes], dummies)
+
+
+def _value(name: str, given: Level | None, default: float) -> float:
+    try:
+        return default if given is None else float(given)
+    except ValueError as error:
+        raise InputError(
+            f"treated and control must be numbers, as {name!r} is continuous; received {given!r}. Pass numbers."
+        ) from error
+
+
+def _require_distinct(treated: Level, control: Level) -> None:
+    if treated == control:
+        raise InputError(f"treated and control must differ; received {treated!r} for both. Pass treated= and control=.")

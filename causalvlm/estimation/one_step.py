@@ -1,0 +1,252 @@
+"""Doubly robust one-step front door with cross-fitting, for vector and embedding mediators.
+
+The efficient influence function of E[Y | do(a)] (Fulcher, Shpitser, Marealle, Tchetgen Tchetgen, JRSS-B 82, 2020,
+theorem 1), with mu(s, x, c) = E[Y | s, x, c] and pi(x | c) = P(X = x | c), is
+
+    w_a (Y - mu(S, X, C)) + 1(X = a) / pi(a | C) (xi(S, C) - theta_a(C)) + eta_a(X, C) - psi(a)
+    w_a = p(S | a, C) / p(S | X, C),  xi(s, c) = sum_x' mu(s, x', c) pi(x' | c),
+    eta_a(x', c) = E[mu(S, x', C) | a, c],  theta_a(c) = sum_x' eta_a(x', c) pi(x' | c).
+
+No density of the mediator is modelled: by Bayes' rule w_a is the odds of a classifier of X from (S, C) over the
+propensity's (Guo, Benkeser, Nabi, arXiv 2312.10234), the same probe that measures how well X is decoded from S. The
+estimate is consistent if either the classifier and the propensity are right, or mu and the propensity.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from causalvlm.estimation.nuisance import (
+    FitClasses,
+    Matrix,
+    Predict,
+    cross_fit_classes,
+    discriminant,
+    folds,
+    frequencies,
+    least_squares,
+    logistic,
+    reduction,
+    splits,
+)
+from causalvlm.estimation.overlap import Overlap, kish, pair_auc
+
+_LOGISTIC_COLUMNS = 100
+_QUADRATIC_COLUMNS = 12
+_ROWS_PER_COLUMN = 5
+
+Outcome = Float[np.ndarray, " _"]
+FitOutcome = Callable[[Matrix, Int[np.ndarray, " _"], Outcome], Predict]
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """Do-means by the one-step estimator.
+
+    Attributes:
+        means: E[Y | do(level)] for each treatment level.
+        influence: influence function of each mean.
+        overlap: effective sample sizes of the weights, and the AUC of the treatment decoded from the mediator.
+        reduced_to: principal components that stand for the mediator, or None if it was used as it is.
+
+    Example:
+        >>> OneStep(np.zeros(2), np.zeros((4, 2)), Overlap(0.5, np.ones(2), np.ones(2)), None).reduced_to
+    """
+
+    means: Float[np.ndarray, " _"]
+    influence: Float[np.ndarray, "rows _"]
+    overlap: Overlap
+    reduced_to: int | None
+
+
+def one_step(
+    mediator: Float[np.ndarray, "rows dim"],
+    treatment: Int[np.ndarray, " rows"],
+    outcome: Float[np.ndarray, " rows"],
+    *,
+    covariates: Float[np.ndarray, "rows _"],
+    pair: tuple[int, int],
+    rng: np.random.Generator,
+) -> OneStep:
+    """Estimate E[Y | do(a)] for every level a; see the module's docstring for the formula.
+
+    Weights are normalised to mean one within each observed level (Hajek 1971), which removes most of the bias that
+    an imperfect classifier leaves in high dimension. Nuisances are chosen among a few candidates by held-out loss.
+
+    Args:
+        mediator: S. Columns beyond a fifth of the training rows are reduced by PCA on each training part.
+        treatment: codes 0 ... levels - 1, each occurring.
+        outcome: Y.
+        covariates: C, possibly with no column.
+        pair: the two levels whose AUC is reported.
+        rng: splits the rows into folds.
+
+    Raises:
+        OverlapError: if a level has too few rows to cross-fit.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> u = rng.normal(size=4000)
+        >>> x = (u + rng.normal(size=4000) > 0).astype(int)
+        >>> s = x[:, None] + rng.normal(size=(4000, 1))
+        >>> fit = one_step(s, x, s[:, 0] + u, covariates=np.zeros((4000, 0)), pair=(1, 0), rng=rng)
+        >>> (fit.means[1] - fit.means[0]).round(1)  # the naive difference is 2.1
+        np.float64(1.0)
+    """
+    assigned = folds(treatment, rng=rng)
+    limit = min(len(train) for train, _ in splits(assigned)) // _ROWS_PER_COLUMN
+    views = _Views(mediator, covariates, limit)
+    probe = cross_fit_classes(_probes(views.width), views.features, treatment, assigned).predictions
+    propensity = cross_fit_classes(
+        _propensities(covariates), lambda _: lambda rows: covariates[rows], treatment, assigned
+    )
+    parts = _outcome_parts(views, treatment, outcome, propensity.predictions, assigned)
+    ratio = _density_ratio(probe, propensity.predictions, treatment)
+    uncentred = _uncentred(ratio, parts, outcome, treatment, propensity.predictions)
+    means = uncentred.mean(0)
+    sizes = np.array([kish(column) for column in ratio.T])
+    overlap = Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(outcome))
+    return OneStep(means, uncentred - means, overlap, limit if mediator.shape[1] > limit else None)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """What the nuisance functions see: the mediator, reduced on the training rows if it is wide, and the covariates."""
+
+    mediator: Matrix
+    covariates: Matrix
+    limit: int
+
+    @property
+    def width(self) -> int:
+        return min(self.mediator.shape[1], self.limit) + self.covariates.shape[1]
+
+    def features(self, train: Int[np.ndarray, " _"]) -> Callable[[Int[np.ndarray, " _"]], Matrix]:
+        project = reduction(self.mediator[train], self.limit)
+        return lambda rows: np.hstack([project(self.mediator[rows]), self.covariates[rows]])
+
+
+@dataclass(frozen=True)
+class _OutcomeParts:
+    """Held-out pieces of the influence function, one row per row of the table."""
+
+    mu: Matrix  # mu(S, x', C), a column per level x'
+    xi: Outcome  # sum over x' with the row's own propensity
+    eta: Float[np.ndarray, "rows _ _"]  # axes row, level a, level x'
+
+
+def _outcome_parts(
+    views: _Views,
+    treatment: Int[np.ndarray, " rows"],
+    outcome: Outcome,
+    propensity: Matrix,
+    assigned: Int[np.ndarray, " rows"],
+) -> _OutcomeParts:
+    rows, arms = propensity.shape
+    candidates = _regressions(views.width, int(np.bincount(treatment).min()))
+    mu = np.empty((len(candidates), rows, arms))
+    eta = np.empty((len(candidates), rows, arms, arms))
+    for train, held in splits(assigned):
+        view = views.features(train)
+        seen, unseen = view(train), view(held)
+        for place, fit in enumerate(candidates):
+            predict = fit(seen, treatment[train], outcome[train])
+            mu[place, held] = predict(unseen)
+            eta[place, held] = _given_arm(
+                predict(seen), treatment[train], views.covariates[train], views.covariates[held]
+            )
+    losses = ((mu[:, np.arange(rows), treatment] - outcome) ** 2).mean(1)
+    best = int(losses.argmin())
+    return _OutcomeParts(mu[best], (mu[best] * propensity).sum(1), eta[best])
+
+
+def _given_arm(
+    predicted: Matrix, treatment: Int[np.ndarray, " _"], covariates: Matrix, at: Matrix
+) -> Float[np.ndarray, "_ _ _"]:
+    """eta_a(x', c): the predictions regressed on C within each arm; their arm mean when there is no covariate."""
+    arms = predicted.shape[1]
+    result = np.empty((len(at), arms, arms))
+    for arm in range(arms):
+        own = treatment == arm
+        result[:, arm] = least_squares(_covariate_degree(covariates))(covariates[own], predicted[own])(at)
+    return result
+
+
+def _density_ratio(
+    probe: Matrix, propensity: Matrix, treatment: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, "rows _"]:
+    """w_a for every row and level a, normalised to mean one within each observed level."""
+    rows = np.arange(len(treatment))
+    odds = probe / propensity
+    ratio = odds / odds[rows, treatment][:, None]
+    for arm in range(probe.shape[1]):
+        own = treatment == arm
+        ratio[own] /= ratio[own].mean(0)
+    return ratio
+
+
+def _uncentred(
+    ratio: Matrix, parts: _OutcomeParts, outcome: Outcome, treatment: Int[np.ndarray, " rows"], propensity: Matrix
+) -> Float[np.ndarray, "rows _"]:
+    """The uncentred influence function, a column per level; its mean is the estimate."""
+    rows, arms = np.arange(len(outcome)), propensity.shape[1]
+    inverse = (treatment[:, None] == np.arange(arms)) / propensity
+    inverse /= inverse.mean(0)
+    theta = np.einsum("nax,nx->na", parts.eta, propensity)
+    residual = outcome - parts.mu[rows, treatment]
+    return ratio * residual[:, None] + inverse * (parts.xi[:, None] - theta) + parts.eta[rows, :, treatment]
+
+
+def _probes(width: int) -> Sequence[FitClasses]:
+    """Candidate classifiers of X from (S, C): beyond a hundred columns only the shrunken discriminant is calibrated."""
+    candidates: list[FitClasses] = [discriminant]
+    if width <= _LOGISTIC_COLUMNS:
+        candidates.append(logistic(1))
+    if width <= _QUADRATIC_COLUMNS:
+        candidates.append(logistic(2))
+    return candidates
+
+
+def _propensities(covariates: Matrix) -> Sequence[FitClasses]:
+    if covariates.shape[1] == 0:
+        return [frequencies]
+    return [logistic(degree) for degree in range(1, 1 + _covariate_degree(covariates))]
+
+
+def _covariate_degree(covariates: Matrix) -> int:
+    return 2 if covariates.shape[1] <= _QUADRATIC_COLUMNS else 1
+
+
+def _regressions(width: int, smallest_arm: int) -> Sequence[FitOutcome]:
+    """Candidate outcome regressions: one slope for all arms; where the arms are large enough, one for each; curves."""
+    candidates: list[FitOutcome] = [_parallel]
+    if smallest_arm >= 2 * _ROWS_PER_COLUMN * width:
+        candidates.append(partial(_separate, 1))
+    if width <= _QUADRATIC_COLUMNS and smallest_arm >= _ROWS_PER_COLUMN * width**2:
+        candidates.append(partial(_separate, 2))
+    return candidates
+
+
+def _parallel(features: Matrix, treatment: Int[np.ndarray, " _"], outcome: Outcome) -> Predict:
+    """E[Y | S, X, C] with an intercept per arm and common slopes."""
+    arms = int(treatment.max()) + 1
+    levels = np.eye(arms)[:, 1:]
+    fit = least_squares(1)(np.hstack([features, levels[treatment]]), outcome[:, None])
+    return partial(_predict_parallel, fit, levels)
+
+
+def _predict_parallel(fit: Predict, levels: Matrix, values: Matrix) -> Matrix:
+    arms = len(levels)
+    base = fit(np.hstack([values, np.zeros((len(values), arms - 1))]))
+    shifts = fit(np.hstack([np.zeros((arms, values.shape[1])), levels]))
+    return base + (shifts - shifts[0]).T
+
+
+def _separate(degree: int, features: Matrix, treatment: Int[np.ndarray, " _"], outcome: Outcome) -> Predict:
+    """E[Y | S, X, C] with slopes of its own for every arm."""
+    own = [treatment == arm for arm in range(int(treatment.max()) + 1)]
+    fits = [least_squares(degree)(features[rows], outcome[rows, None]) for rows in own]
+    return lambda values: np.hstack([one(values) for one in fits])

@@ -1,0 +1,1 @@
+"""Task-irrelevant factors: what an embedding knows of them."""

@@ -1,0 +1,110 @@
+"""Multinomial ridge regression that starts from known frequencies, cross-fitted."""
+
+import itertools
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse penalties C that the inner cross-validation chooses from, on standardised features."""
+
+
+def cross_fit(
+    features: Float[np.ndarray, "rows dim"],
+    codes: Int[np.ndarray, " rows"],
+    groups: Int[np.ndarray, " rows"],
+    assigned: Int[np.ndarray, " rows"],
+) -> tuple[Float[np.ndarray, "rows _"], Float[np.ndarray, "rows _"]]:
+    """Log-probabilities of the levels for every image, without fitting or choosing anything on that image.
+
+    The probe that leaves out two folds serves twice: to choose the penalty for the first by its loss on the second,
+    and for the second by its loss on the first.
+
+    Args:
+        features: embeddings.
+        codes: level of each image, as an index.
+        groups: group of each image (its class, or one for all), whose frequencies of levels the probe starts from.
+        assigned: fold of each image.
+
+    Returns:
+        Log-probabilities by the probe, and by the frequencies alone.
+
+    Example:
+        >>> codes = np.tile([0, 1], 30)
+        >>> features = np.where(codes, 1.0, -1.0)[:, None]
+        >>> probe, frequencies = cross_fit(features, codes, np.zeros(60, int), np.arange(60) // 2 % 3)
+        >>> np.exp(probe[0]).round(1), np.exp(frequencies[0]).round(1)
+        (array([1., 0.]), array([0.5, 0.5]))
+    """
+    folds = range(int(assigned.max()) + 1)
+    losses = np.zeros((len(folds), len(STRENGTHS)))
+    for f, g in itertools.combinations(folds, 2):
+        held_out = np.isin(assigned, (f, g))
+        for choice, predicted in enumerate(_predict(features, codes, groups, held_out, STRENGTHS)[0]):
+            loss = -predicted[np.arange(len(predicted)), codes[held_out]]
+            losses[f, choice] += loss[assigned[held_out] == g].sum()
+            losses[g, choice] += loss[assigned[held_out] == f].sum()
+    probe = np.empty((len(codes), int(codes.max()) + 1))
+    frequencies = np.empty_like(probe)
+    for f in folds:
+        held_out = assigned == f
+        path = STRENGTHS[: int(losses[f].argmin()) + 1]
+        predicted, frequencies[held_out] = _predict(features, codes, groups, held_out, path)
+        probe[held_out] = predicted[-1]
+    return probe, frequencies
+
+
+def _predict(
+    features: Float[np.ndarray, "rows dim"],
+    codes: Int[np.ndarray, " rows"],
+    groups: Int[np.ndarray, " rows"],
+    held_out: Bool[np.ndarray, " rows"],
+    strengths: tuple[float, ...],
+) -> tuple[list[Float[np.ndarray, "_ _"]], Float[np.ndarray, "_ _"]]:
+    """Log-probabilities of the held-out rows by the probes of all strengths, and by the frequencies."""
+    train = features[~held_out]
+    spread = train.std(axis=0)
+    inputs = (features - train.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    inputs = np.column_stack([inputs, np.ones(len(inputs))])
+    counts = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1))
+    np.add.at(counts, (groups[~held_out], codes[~held_out]), 1)
+    # Half an image more of every level: one that a group has not shown so far is rare, not impossible.
+    frequencies = np.log((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))[groups]
+    weights = np.zeros((inputs.shape[1], counts.shape[1]))
+    predicted: list[Float[np.ndarray, "_ _"]] = []
+    for strength in strengths:  # from strong to weak penalty, each from where the one before ended
+        weights = fit_weights(inputs[~held_out], codes[~held_out], frequencies[~held_out], strength, start=weights)
+        predicted.append(log_softmax(inputs[held_out] @ weights + frequencies[held_out], axis=1))
+    return predicted, frequencies[held_out]
+
+
+def fit_weights(
+    inputs: Float[np.ndarray, "rows dim"],
+    codes: Int[np.ndarray, " rows"],
+    offsets: Float[np.ndarray, "rows _"],
+    strength: float,
+    *,
+    start: Float[np.ndarray, "dim _"],
+) -> Float[np.ndarray, "dim _"]:
+    """Weights W that maximise sum log softmax(inputs W + offsets)[codes] - |W|^2 / (2 strength).
+
+    Multinomial ridge regression as in scikit-learn (`strength` is its C), with the offsets that it does not take.
+
+    Example:
+        >>> inputs, codes = np.array([[1.0], [-1.0]]), np.array([1, 0])
+        >>> fit_weights(inputs, codes, np.zeros((2, 2)), 1.0, start=np.zeros((1, 2))).round(2)
+        array([[-0.52,  0.52]])
+    """
+    target = np.eye(offsets.shape[1])[codes]
+
+    def objective(flat: Float[np.ndarray, " _"]) -> tuple[float, Float[np.ndarray, " _"]]:
+        weights = flat.reshape(start.shape)
+        log_probabilities = log_softmax(inputs @ weights + offsets, axis=1)
+        value = -(target * log_probabilities).sum() + (flat @ flat) / (2 * strength)
+        gradient = inputs.T @ (np.exp(log_probabilities) - target) + weights / strength
+        return float(value), gradient.reshape(-1)
+
+    found = minimize(objective, start.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-2})
+    return found.x.reshape(start.shape)

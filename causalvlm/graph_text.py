@@ -1,0 +1,212 @@
+"""The short text form of a graph, ``X -> S -> Y; X <-> Y; latent U``, and dagitty's, which contains it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import product
+
+from causalvlm.errors import InputError
+
+_TOKEN = re.compile(
+    r"""(?P<quoted>"[^"\n]*")
+      | (?P<arrow><->|->|<-|--|@-@|@->|<-@|@--|--@)
+      | (?P<name>[\w.']+(?:-(?![->@])[\w.']+)*)
+      | (?P<mark>[{}\[\];,=\n])
+      | (?P<space>[^\S\n]+|\#[^\n]*)
+      | (?P<other>.)""",
+    re.VERBOSE,
+)
+_LATENT_MARKS = {"latent", "l", "unobserved", "u"}
+_BARE_NAME = re.compile(r"[\w.']+(?:-[\w.']+)*")
+_END = ("mark", "\n")
+
+_Token = tuple[str, str]
+
+
+@dataclass
+class GraphParts:
+    """What a text says: the parts of a graph, not yet checked."""
+
+    directed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    bidirected: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    latent: list[str] = field(default_factory=list[str])
+    nodes: list[str] = field(default_factory=list[str])
+
+
+def parse_text(text: str) -> GraphParts:
+    """Read the short form: chains of arrows, ``latent U V``, quoted names, ``{A B} -> C``, ``# comments``.
+
+    Statements end at ``;``, at a comma or at the end of a line.
+
+    Raises:
+        InputError: a character or an arrow that the form does not know, or an arrow that leads nowhere.
+
+    Example:
+        >>> parts = parse_text("X -> S -> Y; X <-> Y; latent U; U -> X")
+        >>> parts.directed, parts.bidirected, parts.latent
+        ([('X', 'S'), ('S', 'Y'), ('U', 'X')], [('X', 'Y')], ['U'])
+    """
+    return _Reader(text).read()
+
+
+def parse_dagitty(text: str) -> GraphParts:
+    """Read dagitty's text, ``dag { U [latent] X -> Y X <-> Y }``; positions and roles are skipped.
+
+    Raises:
+        InputError: another kind of graph than ``dag``, or what `parse_text` refuses.
+
+    Example:
+        >>> parts = parse_dagitty('dag { bb="0,0,1,1" U [latent,pos="0,0"] X <- U -> Y  X <-> Z }')
+        >>> parts.directed, parts.bidirected, parts.latent
+        ([('U', 'X'), ('U', 'Y')], [('X', 'Z')], ['U'])
+    """
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\"[^\"]*\"|\w+)?\s*\{(.*)\}\s*", text, re.DOTALL)
+    if match is None or match[1] != "dag":
+        raise InputError(
+            f"dagitty text must have the form dag {{ ... }}; received {_shorten(text)!r}. "
+            "Write dag { X -> Y }: partial and ancestral graphs are not read."
+        )
+    return _Reader(match[2]).read()
+
+
+def quote(name: str) -> str:
+    """Write a node's name as the parsers read it back.
+
+    Example:
+        >>> quote("G_i"), quote("bird size")
+        ('G_i', '"bird size"')
+    """
+    return name if _BARE_NAME.fullmatch(name) and name != "latent" else f'"{name}"'
+
+
+class _Reader:
+    """Reads statements one after the other; a statement may end without a separator, as dagitty's do."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = list(_tokens(text))
+        self.position = 0
+        self.parts = GraphParts()
+
+    def read(self) -> GraphParts:
+        while self.position < len(self.tokens):
+            if self._at("mark", ";,\n"):
+                self.position += 1
+            elif self.tokens[self.position] == ("name", "latent") and not self._next_is("arrow", "mark"):
+                self._read_latent()
+            else:
+                self._read_chain()
+        return self.parts
+
+    def _read_latent(self) -> None:
+        self.position += 1
+        while self._at("name", None) or self._at("quoted", None) or self._at("mark", ","):
+            if self._at("mark", ","):
+                self.position += 1
+            else:
+                self.parts.latent += self._read_group()
+
+    def _read_chain(self) -> None:
+        left = self._read_group()
+        if self._at("mark", "="):  # an option such as bb="0,0,1,1"
+            self.position += 2
+            return
+        self.parts.nodes += left
+        is_chain = False
+        while self._at("arrow", None):
+            arrow, is_chain = self._take()[1], True
+            right = self._read_group()
+            self.parts.nodes += right
+            self._add_edges(arrow, left, right)
+            left = right
+        if self._at("mark", "["):
+            self._read_attributes(left, is_chain)
+
+    def _add_edges(self, arrow: str, left: list[str], right: list[str]) -> None:
+        pairs = list(product(left, right))
+        match arrow:
+            case "->":
+                self.parts.directed += pairs
+            case "<-":
+                self.parts.directed += [(effect, cause) for cause, effect in pairs]
+            case "<->":
+                self.parts.bidirected += pairs
+            case _:
+                raise InputError(
+                    f"every edge must be ->, <- or <->; received {left[0]} {arrow} {right[0]}. "
+                    "Give the edge its direction, or write <-> for a hidden common cause."
+                )
+
+    def _read_group(self) -> list[str]:
+        if not self._at("mark", "{"):
+            return [self._read_name()]
+        self.position += 1
+        names: list[str] = []
+        while not self._at("mark", "}"):
+            if self._at("mark", ";,\n"):
+                self.position += 1
+            else:
+                names.append(self._read_name())
+        self.position += 1
+        return names
+
+    def _read_name(self) -> str:
+        kind, text = self._take()
+        if kind not in ("name", "quoted"):
+            received = "the end of the line" if text == "\n" else repr(text)
+            raise InputError(
+                f"a node's name must stand at both ends of an arrow; received {received}{self._context()}. "
+                'Write for example "X -> S -> Y; X <-> Y; latent U", with quotes around names that hold spaces.'
+            )
+        return text.strip('"')
+
+    def _read_attributes(self, nodes: list[str], is_chain: bool) -> None:
+        attributes: list[str] = []
+        while not self._at("mark", "]"):
+            attributes.append(self._take()[1])
+            if self.position == len(self.tokens):
+                raise InputError(f"an opening [ must be closed; received {''.join(attributes)!r}. Add the ].")
+        self.position += 1
+        if not _LATENT_MARKS & set(attributes):
+            return
+        if is_chain:
+            raise InputError(
+                f"[latent] must follow a node that stands alone; received it after an arrow to {nodes[-1]!r}. "
+                f"Write {quote(nodes[-1])} [latent] as a statement of its own."
+            )
+        self.parts.latent += nodes
+
+    def _take(self) -> _Token:
+        token = self.tokens[self.position] if self.position < len(self.tokens) else _END
+        self.position += 1
+        return token
+
+    def _at(self, kind: str, texts: str | None) -> bool:
+        if self.position >= len(self.tokens):
+            return False
+        found, text = self.tokens[self.position]
+        return found == kind and (texts is None or text in texts)
+
+    def _next_is(self, *kinds: str) -> bool:
+        following = self.tokens[self.position + 1] if self.position + 1 < len(self.tokens) else _END
+        return following[0] in kinds
+
+    def _context(self) -> str:
+        before = " ".join(text for _, text in self.tokens[max(0, self.position - 4) : self.position - 1]).strip()
+        return f" after {before!r}" if before else ""
+
+
+def _tokens(text: str) -> Iterable[_Token]:
+    for match in _TOKEN.finditer(text):
+        kind = str(match.lastgroup)
+        if kind == "other":
+            raise InputError(
+                f"a graph's text must consist of names, ->, <-, <-> and ;. Received {match[0]!r} "
+                f"in {_shorten(text)!r}. Put quotes around names with other characters."
+            )
+        if kind != "space":
+            yield kind, match[0]
+
+
+def _shorten(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 60 else f"{flat[:57]}..."

@@ -1,0 +1,140 @@
+"""Intervals for proportions and for differences of class-balanced means."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtri
+from scipy.stats import t as student
+
+CONFIDENCE = 0.95
+Z = float(ndtri(0.5 + CONFIDENCE / 2))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 per cent interval.
+
+    Example:
+        >>> Estimate(0.5, low=0.4, high=0.6).excludes(0.0)
+        True
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside the interval."""
+        return not self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A difference of means with its 95 per cent interval and the two-sided p-value of "no difference".
+
+    Example:
+        >>> Shift(-1.0, low=-1.5, high=-0.5, p_value=0.001).value
+        -1.0
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def wilson(share: float, n: int | float) -> Estimate:
+    """Score interval of a share among `n` images (Wilson, JASA 1927); `n` may be an effective number.
+
+    Example:
+        >>> interval = wilson(1.0, 60)
+        >>> round(interval.low, 3), interval.high
+        (0.94, 1.0)
+    """
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return Estimate(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def mean_interval(values: Float[np.ndarray, " rows"]) -> Estimate:
+    """Mean with Student's interval.
+
+    Example:
+        >>> mean_interval(np.array([1.0, 1.0])).low
+        1.0
+    """
+    mean = float(values.mean())
+    half = float(values.std(ddof=1) / math.sqrt(len(values)) * student.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def balanced_share(cells: Sequence[Float[np.ndarray, " _"]]) -> Estimate:
+    """Mean over cells of the share of ones in each, with an interval that stays inside [0, 1].
+
+    The variance of the stratified mean is turned into an effective number of images, for which the score interval is
+    taken (Korn & Graubard, Survey Methodology 1998, with Wilson's interval in place of Clopper's).
+
+    Args:
+        cells: zeros and ones of the images of each cell, at least one image in each.
+
+    Example:
+        >>> share = balanced_share([np.array([1.0, 1.0, 0.0, 1.0]), np.array([0.0, 1.0])])
+        >>> share.value, round(share.low, 2), round(share.high, 2)
+        (0.625, 0.19, 0.92)
+    """
+    means = [float(cell.mean()) for cell in cells]
+    share = float(np.mean(means))
+    total = float(sum(len(cell) for cell in cells))
+    variance = sum(
+        mean * (1 - mean) / max(1, len(cell) - 1) for mean, cell in zip(means, cells, strict=True)
+    ) / len(cells) ** 2  # fmt: skip
+    return wilson(share, share * (1 - share) / variance if variance > 0 else total)
+
+
+def difference_of_shares(
+    treated: Sequence[Float[np.ndarray, " _"]], control: Sequence[Float[np.ndarray, " _"]]
+) -> Estimate:
+    """Difference of two balanced shares, treated minus control (Newcombe, Statistics in Medicine 1998, method 10).
+
+    Example:
+        >>> ones, zeros = [np.ones(50)], [np.zeros(50)]
+        >>> difference = difference_of_shares(ones, zeros)
+        >>> difference.value, round(difference.low, 2), difference.high
+        (1.0, 0.9, 1.0)
+    """
+    a, b = balanced_share(treated), balanced_share(control)
+    value = a.value - b.value
+    low = value - math.hypot(a.value - a.low, b.high - b.value)
+    high = value + math.hypot(a.high - a.value, b.value - b.low)
+    return Estimate(value, max(-1.0, low), min(1.0, high))
+
+
+def difference_of_means(
+    treated: Sequence[Float[np.ndarray, " _"]], control: Sequence[Float[np.ndarray, " _"]]
+) -> Shift:
+    """Difference of two means that weigh every cell alike, treated minus control (Welch, Biometrika 1938).
+
+    Cell by cell the same class at two levels of a factor: a difference in class mix cannot enter. The degrees of
+    freedom are Satterthwaite's over all cells.
+
+    Args:
+        treated: scores of the images of each cell, at least two images in each.
+        control: the same cells at the control level.
+
+    Example:
+        >>> shift = difference_of_means([np.array([1.0, 2.0, 3.0])], [np.array([1.0, 2.0, 3.0])])
+        >>> shift.value, round(shift.high, 2), shift.p_value
+        (0.0, 2.27, 1.0)
+    """
+    value = float(np.mean([a.mean() - b.mean() for a, b in zip(treated, control, strict=True)]))
+    parts = np.array([cell.var(ddof=1) / len(cell) for cell in (*treated, *control)]) / len(treated) ** 2
+    freedom = np.array([len(cell) - 1 for cell in (*treated, *control)])
+    error = math.sqrt(parts.sum())
+    if error == 0:  # every image of a cell scores alike: no spread to measure the difference by
+        return Shift(value, value, value, p_value=1.0 if value == 0 else 0.0)
+    degrees = float(parts.sum() ** 2 / (parts**2 / freedom).sum())
+    half = error * float(student.ppf(0.5 + CONFIDENCE / 2, degrees))
+    return Shift(value, value - half, value + half, p_value=float(2 * student.sf(abs(value) / error, degrees)))

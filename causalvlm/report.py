@@ -1,0 +1,114 @@
+"""A diagnosis as one HTML file that needs nothing beside it, and as plain data."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from causalvlm.diagnosis import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis_figures import draw_diagnosis, to_png
+from causalvlm.errors import InputError
+from causalvlm.factors.levels import Cell, largest_loss
+from causalvlm.findings import CAVEAT, summarize
+
+SHOWN_CLASSES = 40
+"""Classes in the table of a factor, those that lose most margin."""
+
+
+def render_report(
+    diagnosis: Diagnosis,
+    path: Path | str,
+    *,
+    provenance: Mapping[str, object] | None = None,
+    force: bool = False,
+) -> Path:
+    """Write a diagnosis as HTML: the answer in words, figure, tables and settings.
+
+    Args:
+        diagnosis: what `diagnose` returned.
+        path: the file to write, with styles and figure inside.
+        provenance: more settings to print, such as seed, versions and commit.
+        force: replace an existing file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: if the file exists and `force` is false.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from causalvlm.diagnosis import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> render_report(diagnose(table), Path(tempfile.mkdtemp()) / "report.html").read_text()[:15]
+        '<!doctype html>'
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise InputError(f"a report must not exist yet; received {path}. Choose another name or pass force=True.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(to_html(diagnosis, provenance or {}), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
+    """A diagnosis with its verdicts and its answer in words, as plain data for JSON.
+
+    Example:
+        >>> import numpy as np
+        >>> from causalvlm.diagnosis import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> to_record(diagnose(table))["factors"][0]["moves_margin"]
+        False
+    """
+    record = asdict(diagnosis)
+    for factor, entry in zip(diagnosis.factors, record["factors"], strict=True):
+        entry["decodable"] = factor.probe.decodable
+        entry["decodable_given_class"] = factor.probe.decodable_given_class
+        entry["moves_margin"] = factor.moves_margin
+    return {"answer": list(summarize(diagnosis)), "caveat": CAVEAT, **record}
+
+
+def to_html(diagnosis: Diagnosis, provenance: Mapping[str, object]) -> str:
+    """The report as text; whatever comes from file names and class names is escaped."""
+    template = (resources.files("causalvlm") / "templates" / "report.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    rows = {factor.factor: _rows(factor) for factor in diagnosis.factors}
+    settings = {**diagnosis.settings, **provenance}
+    return environment.from_string(template).render(
+        title=f"{settings['backbone']} on {settings['data']}" if "backbone" in settings else "embedding table",
+        diagnosis=diagnosis,
+        answer=summarize(diagnosis),
+        caveat=CAVEAT,
+        figure=base64.b64encode(to_png(draw_diagnosis(diagnosis))).decode(),
+        rows={name: found[:SHOWN_CLASSES] for name, found in rows.items()},
+        hidden={name: max(0, len(found) - SHOWN_CLASSES) for name, found in rows.items()},
+        settings=[(name.replace("_", " "), _plain(value)) for name, value in settings.items()],
+    )
+
+
+def _rows(factor: FactorDiagnosis) -> list[tuple[str, dict[str, Cell]]]:
+    """Cells of each class by level, the class that loses most first."""
+    rows: dict[str, dict[str, Cell]] = {}
+    for cell in factor.cells:
+        rows.setdefault(cell.class_name, {})[cell.level] = cell
+    return sorted(rows.items(), key=lambda row: largest_loss(row[1].values()))
+
+
+def _plain(value: object) -> str:
+    """A setting as people write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    return "–" if value is None else str(value)

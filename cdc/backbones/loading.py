@@ -1,0 +1,61 @@
+"""`load_backbone`: one door to every backbone."""
+
+from pathlib import Path
+
+import torch
+
+from cdc.backbones.backbone import DTYPES, Backbone, Precision
+from cdc.errors import InputError
+
+
+def load_backbone(
+    name: str, pretrained: str | None = None, device: str = "cpu", precision: Precision = "fp32"
+) -> Backbone:
+    """Load a frozen image-text dual encoder.
+
+    Args:
+        name: any open_clip architecture (``"ViT-B-16"``); ``"hf-hub:organisation/model"``; a local directory with
+            ``open_clip_config.json`` and weights; or ``"photo"``, which installs with the `photo` extra and needs no
+            model hub.
+        pretrained: a pretrained tag of the architecture (``"openai"``, ``"laion2b_s34b_b88k"``) or the path of a
+            checkpoint (OpenAI's own weights need the architecture's ``-quickgelu`` variant; their tag chooses it by
+            itself). None leaves the weights of an open_clip architecture random, always the same ones, and logs a
+            warning. The other kinds of name bring their weights along and take None only.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"`` for weights and activations of the towers.
+
+    Returns:
+        The backbone, frozen and in evaluation mode.
+
+    Raises:
+        InputError: if the name, tag, device or precision is unknown, or the weights cannot be read.
+
+    Example:
+        >>> load_backbone("photo").encode_texts(["a photo of a dog."]).shape
+        torch.Size([1, 384])
+    """
+    _check_device(device)
+    if precision not in DTYPES:
+        raise InputError(f"precision must be one of {', '.join(DTYPES)}; received {precision!r}. Use 'fp32' on a CPU.")
+    brings_weights = name == "photo" or name.startswith("hf-hub:") or Path(name).is_dir()
+    if pretrained is not None and brings_weights:
+        raise InputError(f"{name!r} brings its own weights; received pretrained={pretrained!r}. Leave pretrained out.")
+    if name == "photo":
+        from cdc.backbones.photo import load_photo
+
+        return load_photo(device=device, precision=precision)
+    from cdc.backbones.open_clip_models import load_open_clip
+
+    return load_open_clip(name, pretrained, device=device, precision=precision)
+
+
+def _check_device(device: str) -> None:
+    try:
+        parsed = torch.device(device)
+    except RuntimeError:
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda"):
+        raise InputError(f"device must be cpu, cuda or cuda:N; received {device!r}. Use device='cpu'.")
+    present = torch.cuda.device_count()
+    if parsed.type == "cuda" and (parsed.index or 0) >= present:
+        raise InputError(f"device {device!r} must be present; {present} CUDA devices were found. Use device='cpu'.")

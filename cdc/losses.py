@@ -1,0 +1,97 @@
+"""The three losses of CDC: trusted cross-entropy, diversity of templates, consistency with the hand-crafted one.
+
+The paper names them; the formulas are those of Trusted Multi-View Classification (Han et al., ICLR 2021) for the
+first and [ours] for the other two.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+LARGEST_ALPHA = 1e8
+"""Beyond this strength the divergence to the uniform Dirichlet is lost to rounding even in float64."""
+
+SMALLEST_RESIDUAL = 1e-2
+"""Residuals shorter than this count as having no direction: a template that equals the hand-crafted one."""
+
+
+def trusted_cross_entropy(
+    evidence: Float[Tensor, "*_ rows classes"], labels: Int[Tensor, " rows"], *, kl_weight: float
+) -> Float[Tensor, ""]:
+    """Expected cross-entropy under the Dirichlet plus a penalty on evidence for wrong classes, mean over rows.
+
+    sum_k y_k (psi(A) - psi(alpha_k)) + kl_weight * KL(Dir(alpha~) || Dir(1)), alpha~ = y + (1 - y) alpha
+    (Han et al., ICLR 2021, eq. 7 to 9; Sensoy et al., NeurIPS 2018).
+
+    Args:
+        evidence: non-negative, any number of leading axes (they are averaged too).
+        labels: class of each row.
+        kl_weight: lambda_t, rising from 0 to 1 over training.
+
+    Example:
+        >>> right = trusted_cross_entropy(torch.tensor([[9.0, 0.0]]), torch.tensor([0]), kl_weight=1.0)
+        >>> wrong = trusted_cross_entropy(torch.tensor([[9.0, 0.0]]), torch.tensor([1]), kl_weight=1.0)
+        >>> float(right) < float(wrong)
+        True
+    """
+    alpha = evidence.double() + 1
+    target = functional.one_hot(labels, alpha.shape[-1]).to(alpha)
+    strength = alpha.sum(-1)
+    correct = (alpha * target).sum(-1)
+    expected = torch.digamma(strength) - torch.digamma(correct)
+    penalty = divergence_from_uniform(target + (1 - target) * alpha)
+    return (expected + kl_weight * penalty).mean().float()
+
+
+def divergence_from_uniform(alpha: Float[Tensor, "*_ classes"]) -> Float[Tensor, "*_"]:
+    """KL(Dir(alpha) || Dir(1)) in nats.
+
+    Example:
+        >>> float(divergence_from_uniform(torch.ones(1, 5).double()))
+        0.0
+    """
+    alpha = alpha.clamp(max=LARGEST_ALPHA)
+    strength = alpha.sum(-1, keepdim=True)
+    classes = torch.tensor(float(alpha.shape[-1]), dtype=alpha.dtype, device=alpha.device)
+    constant = torch.lgamma(strength.squeeze(-1)) - torch.lgamma(classes) - torch.lgamma(alpha).sum(-1)
+    return constant + ((alpha - 1) * (torch.digamma(alpha) - torch.digamma(strength))).sum(-1)
+
+
+def diversity(
+    features: Float[Tensor, "templates classes dim"], anchor: Float[Tensor, "classes dim"]
+) -> Float[Tensor, ""]:
+    """Mean squared cosine between the residuals of two templates against the hand-crafted one, class by class.
+
+    [ours]
+
+    0 where templates leave the anchor in orthogonal directions, 1 where they all leave it the same way; 0 for one
+    template.
+
+    Example:
+        >>> anchor = torch.zeros(1, 2)
+        >>> float(diversity(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]), anchor))
+        0.0
+    """
+    templates = len(features)
+    if templates < 2:
+        return features.new_zeros(())
+    directions = functional.normalize(features - anchor, dim=-1, eps=SMALLEST_RESIDUAL)
+    cosines = torch.einsum("mkd,nkd->kmn", directions, directions)
+    first, second = torch.triu_indices(templates, templates, offset=1, device=features.device)
+    return cosines[:, first, second].square().mean()
+
+
+def consistency(
+    features: Float[Tensor, "templates classes dim"], anchor: Float[Tensor, "classes dim"]
+) -> Float[Tensor, ""]:
+    """Mean of 1 - cosine between each template's features and the hand-crafted one's, class by class.
+
+    [ours]
+
+    Example:
+        >>> unit = torch.eye(2)[None]
+        >>> float(consistency(unit, unit[0]))
+        0.0
+    """
+    return (1 - functional.cosine_similarity(features, anchor.expand_as(features), dim=-1)).mean()

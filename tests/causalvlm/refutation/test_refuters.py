@@ -1,0 +1,196 @@
+"""Every refuter for size, where nothing is wrong, and for power, on worlds or estimators built to be wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from causalvlm.errors import InputError
+from causalvlm.estimation import fit as fitting
+from causalvlm.estimation.effect import estimate_effect
+from causalvlm.identification import BackDoor, FrontDoor
+from causalvlm.refutation import placebo
+from causalvlm.refutation.verdict import FALSE_ALARM_RATE, refute
+from causalvlm.worlds.discrete import Dials, draw_world, smoking
+from causalvlm.worlds.embedding import EmbeddingWorld
+from causalvlm.worlds.linear import LinearWorld
+
+FRONT, BACK = FrontDoor("X", "Y", ("S",)), BackDoor("X", "Y", ("U",))
+CLEAN = draw_world(Dials(), rng=np.random.default_rng(1))
+
+
+def verdicts(world, rows=1500, seed=0, estimator=None, repeats=5, alternative=BACK, **settings):
+    rng = np.random.default_rng(seed)
+    table = world.sample(rows, rng=rng)
+    columns = world.columns if isinstance(world, EmbeddingWorld) else None
+    effect = estimate_effect(table, FRONT, rng=rng, estimator=estimator, columns=columns, **settings)
+    found = refute(effect, table, rng=rng, alternative=alternative, suspects=["U"], repeats=repeats)
+    return {verdict.name: verdict for verdict in found}
+
+
+@pytest.mark.parametrize(
+    ("world", "runs", "repeats"),
+    [(CLEAN, 10, 5), (LinearWorld(), 10, 5), (EmbeddingWorld(dim=4), 3, 3)],
+    ids=["discrete", "linear", "embedding"],
+)
+def test_clean_worlds_pass_but_for_false_alarms(world, runs, repeats):
+    found = [verdicts(world, seed=seed, repeats=repeats) for seed in range(runs)]
+    every = [verdict for run in found for verdict in run.values()]
+    failed = [verdict for verdict in every if verdict.outcome == "failed"]
+    # two tests stand behind a placebo verdict: bias and calibration
+    assert len(failed) <= binom.ppf(1 - FALSE_ALARM_RATE, 2 * len(every), FALSE_ALARM_RATE)
+    for run in found:
+        for name in ("permuted treatment", "permuted mediator", "dummy outcome", "subset"):
+            assert abs(run[name].statistic) < 3.8
+
+
+@pytest.fixture
+def naive_estimator(monkeypatch):
+    """An estimator that ignores the mediator: the placebo tests must see through it."""
+    honest = fitting.two_stage
+
+    def association(mediator, treatment, outcome, *, settings, covariates):
+        fitted = honest(mediator, treatment, outcome, settings=settings, covariates=covariates)
+        centred = treatment[:, 0] - treatment[:, 0].mean()
+        slope = centred @ outcome / (centred @ centred)
+        means = outcome.mean() + slope * (settings[:, 0] - treatment[:, 0].mean())
+        residual = outcome - outcome.mean() - slope * centred
+        influence = residual[:, None] * (1 + np.outer(centred / centred.var(), settings[:, 0] - treatment[:, 0].mean()))
+        return type(fitted)(means, influence, fitted.second_stage, fitted.tolerance, fitted.p_linear)
+
+    monkeypatch.setattr(fitting, "two_stage", association)
+
+
+@pytest.mark.usefixtures("naive_estimator")
+def test_placebos_see_an_estimator_that_reports_association():
+    found = verdicts(LinearWorld())
+    assert found["permuted mediator"].outcome == "failed"
+    assert found["over-identification"].outcome == "failed"
+    assert found["permuted treatment"].outcome == "passed"  # association with a shuffled treatment is nothing
+
+
+def test_the_dummy_outcome_keeps_confounding_and_sees_association():
+    """Shuffled within levels, Y stays associated with X: a naive contrast is caught, the front door is not fooled."""
+    rng = np.random.default_rng(0)
+    table = CLEAN.sample(3000, rng=rng)
+
+    def naive(data: pd.DataFrame) -> tuple[float, float]:
+        groups = [data.Y[data.X.eq(level)] for level in (1, 0)]
+        return groups[0].mean() - groups[1].mean(), float(np.sqrt(sum(g.var() / len(g) for g in groups)))
+
+    def honest(data: pd.DataFrame) -> tuple[float, float]:
+        effect = estimate_effect(data, FRONT, rng=rng)
+        return effect.value, effect.standard_error
+
+    strata = table.X.to_numpy()
+    caught, fooled = (
+        placebo.dummy_outcome(table, "Y", strata, estimate, rng=rng, repeats=5).bias() for estimate in (naive, honest)
+    )
+    assert abs(caught) > 10
+    assert abs(fooled) < 3
+
+
+def test_the_placebos_see_standard_errors_that_are_too_small():
+    rng = np.random.default_rng(0)
+    table = smoking().sample(2000, rng=rng)
+
+    def bold(data: pd.DataFrame) -> tuple[float, float]:
+        effect = estimate_effect(data, FRONT, rng=rng)
+        return effect.value, effect.standard_error / 4
+
+    found = placebo.permuted(table, ["X"], bold, rng=rng, repeats=20)
+    assert found.p_calibrated() < FALSE_ALARM_RATE
+
+
+def test_halves_see_an_estimator_that_drifts_with_the_number_of_rows():
+    table = pd.DataFrame({"Y": np.random.default_rng(0).normal(size=1000)})
+    steady = placebo.halves(table, lambda t: (t.Y.mean(), len(t) ** -0.5), rng=np.random.default_rng(0), repeats=3)
+    drifting = placebo.halves(
+        table, lambda t: (t.Y.mean() + 500 / len(t), len(t) ** -0.5), rng=np.random.default_rng(0), repeats=3
+    )
+    assert np.abs(steady.scores()).max() < 3.8 < np.abs(drifting.scores()).max()
+
+
+def test_a_leak_from_the_confounder_fails_and_moves_the_two_routes_apart():
+    found = verdicts(draw_world(Dials(leak=0.5), rng=np.random.default_rng(1)), rows=4000)
+    assert found["leak from U"].outcome == "failed"
+    assert found["over-identification"].outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    "world",
+    [LinearWorld(direct=1.0), LinearWorld(leak=0.5), draw_world(Dials(direct=0.8), rng=np.random.default_rng(1))],
+    ids=["direct effect", "leak", "direct effect, discrete"],
+)
+def test_over_identification_sees_every_broken_route(world):
+    assert verdicts(world, rows=4000)["over-identification"].outcome == "failed"
+
+
+def test_thin_overlap_is_inconclusive_and_no_overlap_fails():
+    outcomes = [
+        verdicts(EmbeddingWorld(dim=2, separation=s), rows=8000, estimator="two-stage", repeats=1)["overlap"].outcome
+        for s in (1.0, 1.9, 3.25)
+    ]
+    assert outcomes == ["passed", "inconclusive", "failed"]
+
+
+def test_a_faint_effect_is_fragile_and_a_null_effect_is_nothing_to_explain():
+    weak = LinearWorld(first=0.2, confounding_x=0.3, second=0.015)
+    found = verdicts(weak, rows=200_000, repeats=1, alternative=None)["robustness"]
+    assert (found.outcome, found.statistic < 0.02) == ("failed", True)
+    nothing = LinearWorld(second=0.0)
+    assert verdicts(nothing, alternative=None)["robustness"].outcome == "inconclusive"
+
+
+def test_bounds_answer_binary_problems_only():
+    found = verdicts(CLEAN)
+    assert "[" in found["bounds without full mediation"].reason
+    wider = verdicts(draw_world(Dials(), rng=np.random.default_rng(1), mediators=3))
+    assert wider["bounds without full mediation"].statistic is None
+
+
+def test_a_back_door_has_its_own_refuters():
+    rng = np.random.default_rng(0)
+    table = CLEAN.sample(2000, rng=rng)
+    effect = estimate_effect(table, BACK, rng=rng)
+    found = {verdict.name: verdict for verdict in refute(effect, table, rng=rng, repeats=3, alternative=FRONT)}
+    assert list(found) == [
+        "permuted treatment",
+        "dummy outcome",
+        "subset",
+        "overlap",
+        "robustness",
+        "over-identification",
+    ]
+    assert all(verdict.passed for verdict in found.values())
+
+
+def test_a_categorical_outcome_leaves_numeric_refuters_inconclusive():
+    rng = np.random.default_rng(0)
+    table = CLEAN.sample(2000, rng=rng)
+    table = table.assign(Y=table.Y.astype("category"))
+    effect = estimate_effect(table, FRONT, rng=rng)
+    found = {verdict.name: verdict for verdict in refute(effect, table, rng=rng, repeats=2, alternative=BACK)}
+    assert found["over-identification"].outcome == found["robustness"].outcome == "inconclusive"
+    assert found["permuted treatment"].passed
+
+
+def test_mistakes():
+    rng = np.random.default_rng(0)
+    table = CLEAN.sample(1000, rng=rng)
+    effect = estimate_effect(table, FRONT, rng=rng)
+    with pytest.raises(InputError, match="repeats must be at least 1; received 0"):
+        refute(effect, table, rng=rng, repeats=0)
+    with pytest.raises(InputError, match="no column 'G'"):
+        refute(effect, table, rng=rng, suspects=["G"])
+    with pytest.raises(InputError, match="must identify the effect of 'X' on 'Y'; received 'S' on 'Y'"):
+        refute(effect, table, rng=rng, repeats=1, alternative=BackDoor("S", "Y", ()))
+
+
+def test_the_same_generator_state_gives_the_same_verdicts_and_the_table_is_untouched():
+    table = CLEAN.sample(1000, rng=np.random.default_rng(0))
+    before = table.copy(deep=True)
+    effect = estimate_effect(table, FRONT, rng=np.random.default_rng(0))
+    first, second = (refute(effect, table, rng=np.random.default_rng(5), repeats=2) for _ in range(2))
+    assert first == second
+    pd.testing.assert_frame_equal(table, before)

@@ -1,0 +1,106 @@
+"""`adapt`, `evaluate` and `predict` as a person types them."""
+
+import json
+
+import pytest
+
+import cdc
+from causalvlm.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAUSALVLM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def adapted(colour_folder, tiny_clip_folder, tmp_path):
+    out = tmp_path / "adapter"
+    status = run(
+        ["adapt", str(colour_folder), "--backbone", str(tiny_clip_folder), "--shots", "4", "--epochs", "2",
+         "--seed", "2", "--templates", "2", "--out", str(out), "--json", str(tmp_path / "adapt.json")]
+    )  # fmt: skip
+    assert status == 0
+    return out
+
+
+def test_adapt_writes_an_adapter_and_the_promised_keys(adapted, tmp_path, tiny_clip_folder):
+    result = json.loads((tmp_path / "adapt.json").read_text())
+    promised = {"accuracy", "classes", "n", "ece", "seconds", "method", "backbone", "shots", "seed", "provenance"}
+    assert promised <= set(result)
+    assert (result["method"], result["shots"], result["seed"], result["classes"]) == ("cdc", 4, 2, "all")
+    assert result["backbone"] == str(tiny_clip_folder)
+    assert {file.name for file in adapted.iterdir()} == {"card.json", "adapter.safetensors"}
+
+
+def test_evaluate_repeats_the_accuracy_of_adapt(adapted, colour_folder, tmp_path):
+    assert run(["evaluate", str(adapted), str(colour_folder), "--json", str(tmp_path / "evaluate.json")]) == 0
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("adapt", "evaluate"))
+    assert (first["accuracy"], first["ece"], first["n"]) == (second["accuracy"], second["ece"], second["n"])
+
+
+@pytest.mark.parametrize("classes", ["base", "new"])
+def test_evaluate_on_half_of_the_classes(adapted, colour_folder, tmp_path, classes):
+    out = tmp_path / "half.json"
+    assert run(["evaluate", str(adapted), str(colour_folder), "--classes", classes, "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    half = cdc.select_classes(cdc.load_dataset(colour_folder), classes)
+    assert (result["class_count"], result["n"]) == (len(half.class_names), len(half.test))
+
+
+def test_predict_names_the_unreadable_file_and_goes_on(adapted, colour_folder, tmp_path, capsys):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not an image")
+    good = colour_folder / "red" / "00.png"
+    out = tmp_path / "predict.json"
+    assert run(["predict", str(adapted), str(good), str(broken), "--json", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert f"left out {broken}" in captured.err
+    result = json.loads(out.read_text())
+    (record,) = result["predictions"]
+    assert record["file"] == str(good)
+    assert record["label"] in cdc.load_adapter(adapted).class_names
+    assert 0 < record["probability"] <= 1
+    assert 0 < record["uncertainty"] <= 1
+    assert [failure["file"] for failure in result["unreadable"]] == [str(broken)]
+    assert captured.out.splitlines()[0] == "file\tlabel\tprobability\tuncertainty"
+
+
+def test_predict_among_other_classes(adapted, colour_folder, tmp_path):
+    out = tmp_path / "predict.json"
+    image = str(colour_folder / "red" / "00.png")
+    assert (
+        run(["predict", str(adapted), image, "--class-name", "tomato", "--class-name", "sky", "--json", str(out)]) == 0
+    )
+    assert json.loads(out.read_text())["predictions"][0]["label"] in ("tomato", "sky")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["adapt", "no-such-folder", "--out", "OUT"], "no-such-folder"),
+        (["adapt", "FOLDER", "--out", "OUT", "--method", "maple"], "method must be one of cdc, coop, zero-shot"),
+        (["adapt", "FOLDER", "--out", "OUT", "--backbone", "ViT-Q-99"], "received 'ViT-Q-99'"),
+        (["adapt", "FOLDER", "--out", "OUT", "--backbone", "CLIP", "--shots", "99"], "at least 99 training images"),
+        (["adapt", "FOLDER", "--out", "OUT", "--backbone", "CLIP", "--epochs", "0"], "epochs must be at least 1"),
+        (["adapt", "FOLDER", "--out", "OUT", "--device", "tpu"], "device must be cpu, cuda or cuda:N; received 'tpu'"),
+        (["adapt", "FOLDER", "--out", "OUT", "--shots", "many"], "Invalid value for '--shots'"),
+        (["evaluate", "no-such-adapter", "FOLDER"], "must hold card.json and adapter.safetensors"),
+        (["adapt", "FOLDER"], "Missing option '--out'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(arguments, message, colour_folder, tiny_clip_folder, tmp_path, capsys):
+    words = {"FOLDER": str(colour_folder), "OUT": str(tmp_path / "out"), "CLIP": str(tiny_clip_folder)}
+    assert run([words.get(word, word) for word in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_an_existing_adapter_is_not_trained_over(adapted, colour_folder, tiny_clip_folder, capsys):
+    before = (adapted / "adapter.safetensors").read_bytes()
+    arguments = ["adapt", str(colour_folder), "--backbone", str(tiny_clip_folder), "--out", str(adapted)]
+    assert run(arguments) == 2
+    assert "pass --force" in capsys.readouterr().err
+    assert (adapted / "adapter.safetensors").read_bytes() == before

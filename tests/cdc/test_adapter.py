@@ -1,0 +1,165 @@
+"""An adapter that is saved, moved, loaded, damaged and asked about new classes."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+import cdc
+from cdc.config import from_settings, to_settings
+from cdc.evidence import EvidenceFunction
+
+
+@pytest.fixture(scope="module")
+def dataset(colour_folder) -> cdc.ImageDataset:
+    return cdc.load_dataset(colour_folder)
+
+
+@pytest.fixture(scope="module")
+def settings() -> cdc.FitSettings:
+    training = cdc.TrainingConfig(epochs=3, batch_size=8, learning_rate=0.05)
+    return cdc.FitSettings(shots=4, training=training, views=2, cache=None)
+
+
+METHODS = [cdc.CDCConfig(templates=2), cdc.CoOpConfig(), cdc.ZeroShotConfig()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_saved_and_loaded_predicts_the_same(tiny_backbone, dataset, settings, method, tmp_path):
+    adapter = cdc.fit(dataset, method, tiny_backbone, settings)
+    images = [example.path for example in dataset.test]
+    adapter.save(tmp_path / "adapter")
+    loaded = cdc.load_adapter(tmp_path / "adapter")
+    assert torch.equal(loaded.predict(images).belief, adapter.predict(images).belief)
+    assert loaded.card == adapter.card
+    assert loaded.class_names == dataset.class_names
+    sizes = {file.name: file.stat().st_size for file in (tmp_path / "adapter").iterdir()}
+    assert set(sizes) == {"card.json", "adapter.safetensors"}
+    assert sizes["adapter.safetensors"] < 20_000  # prompts only, not CLIP
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_class_names_are_swapped_after_training(tiny_backbone, dataset, settings, method):
+    adapter = cdc.fit(dataset, method, tiny_backbone, settings)
+    images = [example.path for example in dataset.test[:3]]
+    names = ["one", "two", "three", "four", "five"]
+    prediction = adapter.predict(images, names)
+    assert prediction.probabilities.shape == (3, 5)
+    turned = adapter.predict(images, names[::-1])
+    torch.testing.assert_close(turned.probabilities.flip(-1), prediction.probabilities, atol=1e-5, rtol=1e-4)
+
+
+def test_names_that_training_did_not_see_stay_near_the_hand_crafted_template(tiny_backbone, dataset, settings):
+    from dataclasses import replace
+
+    adapter = cdc.fit(dataset, cdc.CDCConfig(templates=2, anchoring=0.0), tiny_backbone, settings)
+    free = adapter.method.text_features(["red", "purple"])
+    hand = tiny_backbone.encode_texts(["a photo of a red.", "a photo of a purple."])
+    adapter.method.config = replace(adapter.method.config, anchoring=1.0)
+    held = adapter.method.text_features(["red", "purple"])
+    torch.testing.assert_close(held[:, 0], free[:, 0])  # trained: left alone
+    torch.testing.assert_close(held[:, 1], hand[1].expand(2, -1), atol=1e-5, rtol=1e-4)
+    assert (free[:, 1] - hand[1]).norm(dim=-1).min() > 1e-3
+
+
+def test_pictures_and_files_give_the_same(tiny_backbone, dataset, settings):
+    adapter = cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings)
+    path = dataset.test[0].path
+    with Image.open(path) as image:
+        assert torch.equal(adapter.predict([image.convert("RGB")]).belief, adapter.predict([str(path)]).belief)
+    with pytest.raises(cdc.InputError, match="at least one picture or path; received none"):
+        adapter.predict([])
+
+
+def test_zero_shot_is_open_clips_own_softmax(tiny_backbone, dataset, settings):
+    adapter = cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings)
+    paths = [example.path for example in dataset.test]
+    pixels = torch.stack([tiny_backbone.preprocess(cdc.read_image(path)) for path in paths])
+    images = tiny_backbone.encode_images(pixels)
+    text = tiny_backbone.encode_texts([f"a photo of a {name}." for name in dataset.class_names])
+    expected = (tiny_backbone.logit_scale * images @ text.T).softmax(-1)
+    torch.testing.assert_close(adapter.predict(paths).probabilities, expected)
+
+
+def test_nothing_is_overwritten_without_force(tiny_backbone, dataset, settings, tmp_path):
+    adapter = cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings)
+    adapter.save(tmp_path)
+    with pytest.raises(cdc.InputError, match=r"must not exist yet; received .*card.json"):
+        adapter.save(tmp_path)
+    adapter.save(tmp_path, force=True)
+
+
+def test_damage_is_named(tiny_backbone, dataset, settings, tmp_path):
+    with pytest.raises(cdc.InputError, match=r"must hold card.json and adapter.safetensors; received .* without card"):
+        cdc.load_adapter(tmp_path)
+    cdc.fit(dataset, cdc.CoOpConfig(), tiny_backbone, settings).save(tmp_path)
+    weights = tmp_path / "adapter.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(cdc.InputError, match="its checksum differs"):
+        cdc.load_adapter(tmp_path)
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(cdc.InputError, match="must be JSON"):
+        cdc.load_adapter(tmp_path)
+
+
+def test_another_backbone_is_refused(tiny_backbone, dataset, settings, tmp_path):
+    cdc.fit(dataset, cdc.CoOpConfig(), tiny_backbone, settings).save(tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["backbone"]["fingerprint"] = "0" * 24
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(cdc.InputError, match="must have the weights the adapter was trained on"):
+        cdc.load_adapter(tmp_path)
+
+
+def test_an_interrupted_fit_continues_from_its_checkpoint(tiny_backbone, dataset, settings, tmp_path):
+    from dataclasses import replace
+
+    method = cdc.CDCConfig(templates=2)
+    whole = cdc.fit(dataset, method, tiny_backbone, settings)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    again = cdc.fit(dataset, method, tiny_backbone, replace(settings, checkpoint=checkpoint))
+    assert torch.equal(whole.method.contexts, again.method.contexts)
+    assert not checkpoint.exists()  # nothing to resume once the adapter is there
+
+
+def test_too_few_images_for_the_shots(tiny_backbone, dataset, settings):
+    from dataclasses import replace
+
+    with pytest.raises(cdc.InputError, match="every class needs at least 100 training images"):
+        cdc.fit(dataset, cdc.CoOpConfig(), tiny_backbone, replace(settings, shots=100))
+
+
+@pytest.mark.parametrize(
+    "config", [*METHODS, cdc.CDCConfig(evidence=EvidenceFunction("relu", centred=False, temperature=2.0))]
+)
+def test_settings_survive_json(config):
+    assert from_settings(json.loads(json.dumps(to_settings(config)))) == config
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(cdc.InputError, match="must be one of ZeroShotConfig, CoOpConfig, CDCConfig; received 'MaPLe'"):
+        from_settings({"type": "MaPLe"})
+    with pytest.raises(cdc.InputError, match="must hold only context_tokens; received depth"):
+        from_settings({"type": "CoOpConfig", "depth": 9})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cdc.CDCConfig(templates=0), "templates must be at least 1; received 0"),
+        (lambda: cdc.CDCConfig(anchoring=1.5), "anchoring must be between 0 and 1; received 1.5"),
+        (lambda: cdc.CDCConfig(kl_weight=-1.0), "kl_weight must be at least 0; received -1.0"),
+        (lambda: cdc.CDCConfig(independence=-1.0), "independence must be between 0 and 1; received -1.0"),
+        (lambda: cdc.CDCConfig(diversity_weight=-0.5), "diversity_weight must be at least 0; received -0.5"),
+        (lambda: cdc.CoOpConfig(context_tokens=0), "context_tokens must be at least 1; received 0"),
+        (lambda: cdc.TrainingConfig(epochs=0), "epochs must be at least 1; received 0"),
+        (lambda: cdc.TrainingConfig(learning_rate=0.0), "learning_rate must be positive; received 0.0"),
+        (lambda: EvidenceFunction(temperature=0.0), "temperature must be positive; received 0.0"),
+    ],
+)
+def test_settings_out_of_range(make, message):
+    with pytest.raises(cdc.InputError, match=message):
+        make()
