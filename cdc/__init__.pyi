@@ -42,6 +42,7 @@ from .fitting import fit_shots as fit_shots
 from .fusion import Prediction as Prediction
 from .fusion import combine as combine
 from .model import CDC as CDC
+from .progress import image_bar as image_bar
 from .protocols import base_to_new as base_to_new
 from .protocols import evaluate as evaluate
 from .provenance import provenance as provenance
