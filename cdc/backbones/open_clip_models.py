@@ -11,7 +11,7 @@ import huggingface_hub
 import open_clip
 import torch
 
-from cdc.backbones.backbone import DTYPES, Backbone, Precision, fingerprint, freeze
+from cdc.backbones.backbone import DTYPES, OFFLINE_MODELS, Backbone, Precision, fingerprint, freeze
 from cdc.backbones.frozen_clip import give_embeddings_only, text_tower
 from cdc.errors import InputError
 
@@ -38,7 +38,7 @@ def load_open_clip(name: str, pretrained: str | None, *, device: str, precision:
         Traceback (most recent call last):
         ...
         cdc.errors.InputError: backbone must be an open_clip architecture, 'hf-hub:organisation/model', a local
-        directory or 'photo'; received 'ViT-L-41'. Did you mean 'ViT-L-16', 'ViT-L-14', 'ViT-S-16'?
+        directory, 'picto' or 'photo'; received 'ViT-L-41'. Did you mean 'ViT-L-16', 'ViT-L-14', 'ViT-S-16'?
     """
     source = _source(name, pretrained)
     with _silent_root_logger(), _hub_or_cache(needed=_needs_hub(source, pretrained)) as reachable:
@@ -72,8 +72,8 @@ def _source(name: str, pretrained: str | None) -> str:
     known = open_clip.list_models()
     if architecture not in known:
         raise InputError(
-            "backbone must be an open_clip architecture, 'hf-hub:organisation/model', a local directory or 'photo'; "
-            f"received {name!r}. {_suggest(architecture, [*known, 'photo'])}"
+            "backbone must be an open_clip architecture, 'hf-hub:organisation/model', a local directory, 'picto' "
+            f"or 'photo'; received {name!r}. {_suggest(architecture, [*known, *OFFLINE_MODELS])}"
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if pretrained is None:
@@ -132,7 +132,7 @@ def _why_not(name: str, source: str, pretrained: str | None, error: Exception, *
         return (
             f"{what} must be fetched from the model hub or found in its cache; {huggingface_hub.constants.ENDPOINT} "
             "cannot be reached and the cache lacks them. Connect to the internet, or pass the path of a downloaded "
-            "checkpoint, or use 'photo', which needs no hub."
+            "checkpoint, or use 'picto' or 'photo', which need no hub."
         )
     reason = " ".join(str(error).split())[:240].rstrip(".")
     if source.startswith("local-dir:"):

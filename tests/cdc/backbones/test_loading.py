@@ -132,7 +132,13 @@ class TestWeights:
 class TestMistakes:
     @pytest.mark.parametrize(
         ("name", "near"),
-        [("ViT-B16", "'ViT-B-16'"), ("vit-l-14", "'ViT-L-14'"), ("fotos", "'photo'"), ("RN-50", "'RN50'")],
+        [
+            ("ViT-B16", "'ViT-B-16'"),
+            ("vit-l-14", "'ViT-L-14'"),
+            ("fotos", "'photo'"),
+            ("pict", "'picto'"),
+            ("RN-50", "'RN50'"),
+        ],
     )
     def test_an_unknown_name_suggests_near_ones(self, name: str, near: str) -> None:
         with pytest.raises(cdc.InputError, match=f"received '{name}'. Did you mean.*{near}"):
@@ -162,7 +168,7 @@ class TestMistakes:
         with pytest.raises(cdc.InputError, match="device 'cuda:1' must be present; 1 CUDA devices were found"):
             cdc.load_backbone("photo", device="cuda:1")
 
-    @pytest.mark.parametrize("name", ["photo", "hf-hub:some/model"])
+    @pytest.mark.parametrize("name", ["photo", "picto", "picto-unconfounded", "hf-hub:some/model"])
     def test_weights_for_a_model_that_brings_its_own(self, name: str) -> None:
         with pytest.raises(cdc.InputError, match=f"'{name}' brings its own weights; received pretrained='openai'"):
             cdc.load_backbone(name, "openai")
@@ -208,7 +214,7 @@ class TestMistakes:
         started = time.monotonic()
         with pytest.raises(cdc.InputError, match=r"must be fetched.*https://hub.invalid cannot be reached") as error:
             cdc.load_backbone(name, tag)
-        assert "pass the path of a downloaded checkpoint, or use 'photo'" in one_line(error)
+        assert "pass the path of a downloaded checkpoint, or use 'picto' or 'photo'" in one_line(error)
         assert time.monotonic() - started < 30  # with its retries the hub's own library takes most of a minute
         assert "Retrying" not in "".join(capfd.readouterr())
 
