@@ -1,7 +1,7 @@
 """The public names of `causalvlm`; `__init__.py` loads each from here on first use."""
 
 from .adaptation import adapt as adapt
-from .adaptation import load_dataset as load_dataset
+from .datasets import load_dataset as load_dataset
 from .diagnosis import Diagnosis as Diagnosis
 from .diagnosis import diagnose as diagnose
 from .diagnosis_figures import draw_diagnosis as draw_diagnosis

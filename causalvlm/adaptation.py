@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import cdc
+from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
 
 METHODS: dict[str, type[cdc.CDCConfig | cdc.CoOpConfig | cdc.ZeroShotConfig]] = {
@@ -16,28 +17,6 @@ METHODS: dict[str, type[cdc.CDCConfig | cdc.CoOpConfig | cdc.ZeroShotConfig]] = 
 
 Data = cdc.ImageDataset | str | Path
 """A data set, or what `load_dataset` finds one by."""
-
-
-def load_dataset(
-    name_or_path: str | Path, *, root: Path | None = None, factors: str | Path | None = None
-) -> cdc.ImageDataset:
-    """Load a data set by name, from a folder of class folders, or from a CSV file (see `docs/data.md`).
-
-    Args:
-        name_or_path: ``"caltech101"`` and the like, a folder, or a CSV file.
-        root: where the folders of named data sets lie; by default the environment variable ``CAUSALVLM_DATA``.
-        factors: task-irrelevant factors: a CSV file, or a pattern of folder levels such as ``"domain/class"``.
-
-    Raises:
-        InputError: if there is no such data set, or it is not laid out as it should be.
-
-    Example:
-        >>> load_dataset("no-such-folder")
-        Traceback (most recent call last):
-        ...
-        cdc.errors.InputError: ...
-    """
-    return cdc.load_dataset(name_or_path, root=root, factors=factors)
 
 
 def adapt(

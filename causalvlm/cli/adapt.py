@@ -24,6 +24,7 @@ from causalvlm.cli.output import (
     console,
     write_result,
 )
+from causalvlm.datasets import load_dataset
 
 Classes = Literal["base", "new", "all"]
 ClassesOption = Annotated[Classes, typer.Option(help="Half of the classes, or all of them.")]
@@ -61,7 +62,7 @@ def adapt(
         config = replace(config, templates=templates)
     chosen = {"epochs": epochs, "learning_rate": learning_rate}
     training = replace(cdc.default_training(backbone), **{k: v for k, v in chosen.items() if v is not None})
-    dataset = adaptation.load_dataset(data, root=root, factors=factors)
+    dataset = load_dataset(data, root=root, factors=factors)
     towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
     settings = cdc.FitSettings(
         training=training, augmentation=augmentation, allow_fewer=allow_fewer,
@@ -90,7 +91,7 @@ def evaluate(
     """Score an adapter on the test split of DATA: among base, new or all class names."""
     check_json(json, force=force)
     loaded = cdc.load_adapter(adapter, device=device)
-    result = _evaluate(loaded, cdc.load_dataset(data, root=root, factors=factors), classes)
+    result = _evaluate(loaded, load_dataset(data, root=root, factors=factors), classes)
     _show(result)
     write_result(json, result, force=force, device=device)
 

@@ -23,6 +23,7 @@ from causalvlm.cli.output import (
     check_json,
     console,
 )
+from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def diagnose(
     check_json(json, force=force)
     for name in (REPORT, FIGURE, RESULT):
         cdc.refuse_overwrite(out / name, force=force)
-    dataset = cdc.load_dataset(data, root=root, factors=factors)
+    dataset = load_dataset(data, root=root, factors=factors)
     if not dataset.factor_names:
         raise InputError(
             f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass --factors "

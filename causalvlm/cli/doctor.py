@@ -18,6 +18,7 @@ from rich.table import Table
 
 import cdc
 from causalvlm.cli.output import FactorsOption, ForceOption, JsonOption, RootOption, check_json, console, write_result
+from causalvlm.datasets import load_dataset
 
 SOMETHING_MISSING = 1
 """Exit status where something is missing without which nothing can run."""
@@ -181,7 +182,7 @@ def check_data(data: str, root: Path | None, factors: str | None) -> list[Check]
     Raises:
         InputError: if there is no such data set, or it is not laid out as it should be.
     """
-    dataset = cdc.load_dataset(data, root=root, factors=factors)
+    dataset = load_dataset(data, root=root, factors=factors)
     held = (
         f"{len(dataset.class_names)} classes; {len(dataset.train)} train, {len(dataset.validation)} validation and "
         f"{len(dataset.test)} test images; split: {dataset.split_source}; factors: {_levels(dataset)}"

@@ -11,7 +11,7 @@ import cdc
 
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
-DataArgument = Annotated[str, typer.Argument(help="Folder of class folders, CSV file, or the name of a data set.")]
+DataArgument = Annotated[str, typer.Argument(help="Folder of class folders, CSV file, or a name: picto/mammals.")]
 RootOption = Annotated[Path | None, typer.Option(help="Where named data sets lie; default $CAUSALVLM_DATA.")]
 FactorsOption = Annotated[
     str | None, typer.Option(help="Task-irrelevant factors: a CSV, or folder levels such as domain/class.")

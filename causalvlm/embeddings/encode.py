@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float
 
 import cdc
+from causalvlm.datasets import load_dataset
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
 
 Data = cdc.ImageDataset | str | Path
-"""A data set, or what `cdc.load_dataset` finds one by."""
+"""A data set, or what `load_dataset` finds one by."""
 
 BackboneChoice = cdc.Backbone | str | None
 """A loaded backbone, the name of one, or None: the adapter's own, or ``"photo"`` without an adapter."""
@@ -61,7 +62,7 @@ def embed(
         >>> table.features.shape, table.logits.shape, table.factors["domain"].tolist()
         ((1, 384), (1, 2), ['synthetic'])
     """
-    dataset = data if isinstance(data, cdc.ImageDataset) else cdc.load_dataset(data)
+    dataset = data if isinstance(data, cdc.ImageDataset) else load_dataset(data)
     trained = _find_adapter(adapter, backbone)
     towers = trained.backbone if trained else _find_backbone(backbone)
     examples = dataset.test if trained else dataset.examples

@@ -1,0 +1,267 @@
+"""Data sets drawn from Picto: a set per collection, a pooled source, and four targets that differ from it in one thing.
+
+They are written once, as PNG files and a table, and read like any other images.
+"""
+
+import csv
+import difflib
+import hashlib
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from PIL import Image
+
+import cdc
+from causalvlm.errors import InputError
+from causalvlm.worlds.picto.assets import load_sprites
+from causalvlm.worlds.picto.collections import POOLED_TEMPLATE, all_collections, collection
+from causalvlm.worlds.picto.factors import FACTORS
+from causalvlm.worlds.picto.scene import BATCH
+from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
+
+PREFIX = "picto/"
+"""What the names of these data sets begin with."""
+
+TARGETS = ("resampled", "sketch", "shifted", "renditions")
+"""Test sets with the classes of ``picto/source``, which ask what a change of domain costs."""
+
+SIZE = 64
+"""Pixels on a side of the files."""
+
+_TABLE = "table.csv"
+_STYLES = ("silhouette", "inverted", "grey")
+_COLLECTION_COUNTS = {"train": 24, "validation": 8, "test": 24}
+_SOURCE_COUNTS = {"train": 20, "validation": 2, "test": 4}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a data set consists of.
+
+    Attributes:
+        name: as in ``picto/mammals``, without the prefix.
+        world: where its pictures are drawn.
+        counts: pictures of every class in each split.
+        interventions: what is set in equal shares of them; ``{}`` is nothing.
+        template: hand-crafted prompt with one ``{}`` for the concept.
+
+    Example:
+        >>> plan_dataset("sketch").interventions, plan_dataset("sketch").counts
+        (({'style': 'line'},), {'test': 4})
+    """
+
+    name: str
+    world: PictoWorld
+    counts: Mapping[str, int]
+    interventions: tuple[Mapping[str, str], ...] = ({},)
+    template: str = POOLED_TEMPLATE
+
+    @property
+    def source(self) -> str:
+        """Where the split comes from, in words that a report can print."""
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        settings = [f"do({factor} = {level})" for do in self.interventions for factor, level in do.items()]
+        under = f" under {', '.join(settings)}" + " in equal parts" * (len(settings) > 1) if settings else ""
+        return (
+            f"drawn from Picto's {self.world.regime} regime (strength {self.world.confounding:g}){under} with fixed "
+            f"seeds: {counts} pictures per class"
+        )
+
+
+def picto_datasets() -> tuple[str, ...]:
+    """Names of all data sets: eleven collections, the pooled source, and its four targets.
+
+    Example:
+        >>> len(picto_datasets()), picto_datasets()[0], picto_datasets()[-5:-2]
+        (16, 'picto/mammals', ('picto/source', 'picto/resampled', 'picto/sketch'))
+    """
+    return tuple(PREFIX + name for name in (*all_collections(), "source", *TARGETS))
+
+
+def plan_dataset(name: str) -> Plan:
+    """What the data set of that name (without its prefix) consists of.
+
+    Raises:
+        InputError: if there is no such data set.
+
+    Example:
+        >>> plan_dataset("mammals").source
+        "drawn from Picto's downstream regime (strength 0.5) with fixed seeds: 24 train, 8 validation, 24 test
+        pictures per class"
+    """
+    pooled = PictoWorld(regime="downstream")
+    if name in all_collections():
+        world = PictoWorld((name,), regime="downstream")
+        return Plan(name, world, _COLLECTION_COUNTS, template=collection(name).template)
+    match name:
+        case "source":
+            return Plan(name, pooled, _SOURCE_COUNTS)
+        case "resampled":
+            return Plan(name, pooled, {"test": 4})
+        case "sketch":
+            return Plan(name, pooled, {"test": 4}, ({"style": "line"},))
+        case "shifted":
+            return Plan(name, PictoWorld(regime="shifted"), {"test": 4})
+        case "renditions":
+            return Plan(name, pooled, {"test": 6}, tuple({"style": style} for style in _STYLES))
+        case _:
+            raise InputError(_unknown(name))
+
+
+def load_picto(name: str) -> cdc.ImageDataset:
+    """Load ``picto/<name>``; the first time, draw it and write it below `cdc.default_cache` (seconds).
+
+    A data set with a missing file is drawn again. The factors of its images are those of `FACTORS`.
+
+    Args:
+        name: one of `picto_datasets`.
+
+    Raises:
+        InputError: if there is no such data set, or OpenMoji is not installed.
+
+    Example:
+        >>> load_picto("picto/mamals")
+        Traceback (most recent call last):
+        ...
+        causalvlm.errors.InputError: a Picto data set must be one of picto/mammals, ...; received 'picto/mamals'. Did
+        you mean 'picto/mammals'?
+    """
+    plan = plan_dataset(name.removeprefix(PREFIX))
+    table = cdc.default_cache() / "picto" / f"{plan.name}-{_key(plan)}" / _TABLE
+    try:
+        data = cdc.load_dataset(table)
+    except cdc.InputError:  # not there yet, or no longer whole
+        write_dataset(plan, table.parent)
+        data = cdc.load_dataset(table)
+    return replace(data, name=PREFIX + plan.name, template=plan.template, split_source=plan.source)
+
+
+def write_dataset(plan: Plan, folder: Path) -> None:
+    """Draw a data set into `folder`: PNG files by split and class, and a table of them with their factors.
+
+    The folder appears whole or not at all. If another process finishes the same data set first, its folder stays.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp()) / "few"
+        >>> write_dataset(Plan("few", PictoWorld(("mammals",)), {"test": 1}), folder)
+        >>> len(list(folder.glob("test/*/*.png"))) == len(PictoWorld(("mammals",)).concepts)
+        True
+    """
+    parts = _draw(plan)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        temporary.chmod(0o755)
+        rows: list[dict[str, str]] = []
+        with cdc.image_bar(f"drawing {PREFIX}{plan.name}", total=sum(len(part) for _, part in parts)) as advance:
+            for split, part in parts:
+                for start in range(0, len(part), BATCH):
+                    batch = replace(part, noise=part.noise[start : start + BATCH])
+                    for row, pixels in zip(batch.table().to_dict("records"), batch.render(size=SIZE), strict=True):
+                        concept = row.pop("concept")
+                        file = f"{split}/{concept.replace(' ', '_')}/{len(rows):05d}.png"
+                        rows.append({"file": file, "label": concept, "split": split, **row})
+                        (temporary / file).parent.mkdir(parents=True, exist_ok=True)
+                        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary / file)
+                        advance()
+        cdc.write_bytes(temporary / _TABLE, _as_csv(rows))
+        _publish(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def draw_balanced(world: PictoWorld, per_class: int, *, do: Mapping[str, str], rng: np.random.Generator) -> PictoSample:
+    """Draw observationally until every concept has come up, and keep the first `per_class` pictures of each.
+
+    Unlike do(concept), which would cut D -> concept, this leaves what goes with a concept as the regime has it.
+
+    Example:
+        >>> sample = draw_balanced(PictoWorld(("mammals",)), 2, do={}, rng=np.random.default_rng(0))
+        >>> sample.labels[:6].tolist()
+        [0, 0, 1, 1, 2, 2]
+    """
+    sample = world.sample(0, do=do, rng=rng)
+    while np.bincount(sample.labels, minlength=len(world.concepts)).min() < per_class:
+        more = world.sample(4 * per_class * len(world.concepts), do=do, rng=rng)
+        sample = replace(sample, noise=np.concatenate([sample.noise, more.noise]))
+    order = np.argsort(sample.labels, kind="stable")
+    ranked = sample.labels[order]
+    turn = np.arange(len(ranked)) - np.searchsorted(ranked, ranked)
+    return replace(sample, noise=sample.noise[order[turn < per_class]])
+
+
+def _draw(plan: Plan) -> list[tuple[str, PictoSample]]:
+    """The pictures of each split, one sample per intervention."""
+    shares = len(plan.interventions)
+    return [
+        (
+            split,
+            draw_balanced(
+                plan.world,
+                count // shares,
+                do=do,
+                rng=np.random.default_rng([crc32(plan.name.encode()), crc32(split.encode()), number]),
+            ),
+        )
+        for split, count in plan.counts.items()
+        for number, do in enumerate(plan.interventions)
+    ]
+
+
+def _as_csv(rows: list[dict[str, str]]) -> bytes:
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, ("file", "label", "split", *FACTORS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+def _publish(temporary: Path, folder: Path) -> None:
+    """Give a finished folder its name; a damaged one of that name makes way, a whole one stays."""
+    if folder.exists() and not _is_whole(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not _is_whole(folder):
+            raise
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        cdc.load_dataset(folder / _TABLE)
+    except cdc.InputError:
+        return False
+    return True
+
+
+def _key(plan: Plan) -> str:
+    """Changes with whatever the pictures follow from: the plan, the code of this world and its pictograms."""
+    settings = (plan.name, plan.world.regime, plan.world.confounding, plan.counts, plan.interventions, SIZE)
+    return hashlib.sha256(f"{_definition()}{settings!r}".encode()).hexdigest()[:16]
+
+
+@cache
+def _definition() -> str:
+    here = files("causalvlm.worlds.picto")
+    sprites = load_sprites()
+    digest = hashlib.sha256(sprites.colour.numpy().tobytes() + sprites.line.numpy().tobytes())
+    for module in ("collections.toml", "factors.py", "scene.py", "textures.py", "scm.py", "datasets.py"):
+        digest.update(here.joinpath(module).read_bytes())
+    return digest.hexdigest()
+
+
+def _unknown(name: str) -> str:
+    known = picto_datasets()
+    received = "picto" if name == "picto" else PREFIX + name
+    close = difflib.get_close_matches(received, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close and received != "picto" else ""
+    return f"a Picto data set must be one of {', '.join(known)}; received {received!r}.{hint}"
