@@ -11,17 +11,20 @@ training.json with the losses, the hours and the machine.
 """
 
 import argparse
+import copy
 import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
 import torch
+from jaxtyping import Float, Int
 from open_clip.loss import ClipLoss
 from safetensors.torch import save
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -30,10 +33,11 @@ from torchvision.transforms.v2 import functional as tv
 from transformers import PreTrainedTokenizerFast
 
 import cdc
+from causalvlm.errors import InputError
 from causalvlm.worlds.picto.captions import captions, vocabulary_texts
 from causalvlm.worlds.picto.scm import PictoWorld
 
-CONFIGURATION = {
+CONFIGURATION: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": 192,
         "vision_cfg": {"image_size": 60, "patch_size": 12, "layers": 4, "width": 192, "head_width": 48},
@@ -52,12 +56,40 @@ WORDS = 4000
 CHECKPOINT_EVERY = 100
 """Steps between two checkpoints."""
 
+CHECKPOINT = "checkpoint.pt"
+"""Its file name in the model folder."""
+
 START, END, PAD = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
+
+_NORMALIZER = normalizers.Sequence(
+    [
+        normalizers.NFKD(),
+        normalizers.StripAccents(),
+        normalizers.Lowercase(),
+        normalizers.Replace(Regex(r"[^ -~]"), " "),
+    ]
+)
+_PRE_TOKENIZER = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+
+Tokenize = Callable[[list[str]], Tensor]
+"""From texts to padded ids."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a run's result."""
+    """What decides a run's result.
+
+    Attributes:
+        strength: of the confounding, 0 to 1.
+        pictures: to train on; what is left of the last batch is dropped.
+        batch: pictures in a step.
+        learning_rate: peak.
+        weight_decay: of AdamW, on matrices only.
+        seed: of the first weights and of all pictures and captions.
+
+    Raises:
+        InputError: if the strength is outside 0 to 1, or the pictures are less than one batch.
+    """
 
     strength: float
     pictures: int
@@ -66,33 +98,45 @@ class Settings:
     weight_decay: float
     seed: int
 
+    def __post_init__(self) -> None:
+        self.world()
+        if not 1 <= self.batch <= self.pictures:
+            raise InputError(
+                f"pictures must be at least one batch; received {self.pictures} pictures in batches of {self.batch}. "
+                "Pass more --pictures or a smaller --batch."
+            )
+
     @property
     def steps(self) -> int:
         """Optimizer steps."""
         return self.pictures // self.batch
 
+    def world(self) -> PictoWorld:
+        """Where the pictures come from."""
+        return PictoWorld(regime="pretraining", strength=self.strength)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: finished steps.
+        seconds: that they took, over all stops.
+        losses: for every checkpoint its step and the mean loss since the checkpoint before.
+    """
+
+    step: int
+    seconds: float
+    losses: list[list[float]]
+
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-pair encoding with the words of Picto's captions; the end-of-text token has the highest id, as CLIP's."""
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", fuse_unk=False))
-    tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.NFKD(),
-            normalizers.StripAccents(),
-            normalizers.Lowercase(),
-            normalizers.Replace(Regex(r"[^ -~]"), " "),
-        ]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
+    tokenizer = Tokenizer(_byte_pairs())
+    tokenizer.normalizer, tokenizer.pre_tokenizer = _NORMALIZER, _PRE_TOKENIZER
     tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
-    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-    trainer = trainers.BpeTrainer(
-        vocab_size=WORDS, special_tokens=[PAD, START], initial_alphabet=letters, end_of_word_suffix="</w>",
-        show_progress=False,
-    )  # fmt: skip
-    # Every letter inside and at the end of a word, so that any text can be spelled.
-    tokenizer.train_from_iterator([*vocabulary_texts() * 4, *letters, *(pair + pair for pair in letters)], trainer)
-    tokenizer.add_special_tokens([END])
+    tokenizer.add_special_tokens([PAD, START, END])
     start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{START} $A {END}", special_tokens=[(START, start), (END, end)]
@@ -100,23 +144,45 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=START, eos_token=END, pad_token=PAD)
 
 
-def prepare_folder(folder: Path) -> tuple[nn.Module, open_clip.tokenizer.HFTokenizer]:
-    """An open_clip model folder with everything but weights, and what open_clip makes of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer()
-    tokenizer.save_pretrained(folder)
-    configuration = json.loads(json.dumps(CONFIGURATION))
-    configuration["model_cfg"]["text_cfg"]["vocab_size"] = len(tokenizer)
-    cdc.write_json(folder / "open_clip_config.json", configuration)
+def _byte_pairs() -> models.BPE:
+    """The vocabulary: padding, start of text, every letter inside and at the end of a word, then pairs by frequency.
+
+    Letters are given to the trainer as special tokens, which keep their order: it numbers what it finds by itself in
+    the order of a hash table, another one in every process, and breaks ties by these numbers.
+    """
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", fuse_unk=False))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = _NORMALIZER, _PRE_TOKENIZER
+    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    first = [PAD, START, *letters, *(f"{letter}</w>" for letter in letters)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=WORDS, special_tokens=first, end_of_word_suffix="</w>", show_progress=False
+    )
+    tokenizer.train_from_iterator([*vocabulary_texts() * 4, *letters, *(pair + pair for pair in letters)], trainer)
+    learned = json.loads(tokenizer.to_str())["model"]
+    merges = [(left, right) for left, right in learned["merges"]]
+    return models.BPE(learned["vocab"], merges, end_of_word_suffix="</w>", fuse_unk=False)
+
+
+def prepare_folder(folder: Path) -> tuple[nn.Module, Tokenize]:
+    """An open_clip model folder with everything but weights, and what open_clip makes of it.
+
+    A run that goes on keeps the tokenizer that it began with.
+    """
+    if not (folder / CHECKPOINT).exists():
+        tokenizer = make_tokenizer()
+        configuration = copy.deepcopy(CONFIGURATION)
+        configuration["model_cfg"]["text_cfg"]["vocab_size"] = len(tokenizer)
+        cdc.write_json(folder / "open_clip_config.json", configuration)
+        tokenizer.save_pretrained(folder)
     model = open_clip.create_model(f"local-dir:{folder.resolve()}", load_weights=False)
     return model, open_clip.get_tokenizer(f"local-dir:{folder.resolve()}")
 
 
 def batches(
-    settings: Settings, first: int, tokenizer: open_clip.tokenizer.HFTokenizer, device: str
-) -> Iterator[tuple[Tensor, Tensor]]:
+    settings: Settings, first: int, tokenizer: Tokenize, device: str
+) -> Iterator[tuple[Float[Tensor, "batch 3 _ _"], Int[Tensor, "batch tokens"]]]:
     """Pixels and tokens of every step from `first` on; each step has a random stream of its own."""
-    world = PictoWorld(regime="pretraining", strength=settings.strength)
+    world = settings.world()
     side = CONFIGURATION["model_cfg"]["vision_cfg"]["image_size"]
     preprocessing = CONFIGURATION["preprocess_cfg"]
     for step in range(first, settings.steps):
@@ -135,74 +201,106 @@ def rate_at(step: int, settings: Settings) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, settings.steps - warm)))
 
 
-def train(
-    model: nn.Module, tokenizer: open_clip.tokenizer.HFTokenizer, settings: Settings, folder: Path, device: str
-) -> dict:
-    """Train in place, from the last checkpoint if there is one."""
-    model.to(device).train()
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices alone."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
-    loss_function = ClipLoss()
-    state = {"step": 0, "seconds": 0.0, "losses": []}
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
-        if saved["settings"] != vars(settings):
-            raise SystemExit(f"{checkpoint} must belong to the same settings; it has {saved['settings']}. Remove it.")
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        state = saved["state"]
-    began = time.perf_counter() - state["seconds"]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def train_step(
+    model: Any,  # noqa: ANN401 - an open_clip model
+    optimizer: torch.optim.Optimizer,
+    images: Float[Tensor, "batch 3 _ _"],
+    tokens: Int[Tensor, "batch tokens"],
+) -> float:
+    """One step with CLIP's contrastive loss (Radford et al., ICML 2021), in place; returns the loss, in nats."""
+    with torch.autocast(images.device.type, dtype=torch.bfloat16):
+        image_features, text_features, scale = model(images, tokens)[:3]
+    loss = ClipLoss()(image_features.float(), text_features.float(), scale.float())
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(100))
+    return loss.item()
+
+
+def train(model: nn.Module, tokenizer: Tokenize, settings: Settings, folder: Path, device: str) -> Progress:
+    """Train in place, from the last checkpoint if there is one."""
+    model.to(device).train()
+    optimizer = make_optimizer(model, settings)
+    checkpoint = folder / CHECKPOINT
+    progress = resume(checkpoint, model, optimizer, settings, device)
+    began = time.perf_counter() - progress.seconds
     recent: list[float] = []
     with cdc.image_bar("pre-training", total=settings.pictures) as advance:
-        for step, (images, tokens) in enumerate(batches(settings, state["step"], tokenizer, device), state["step"]):
+        for step, (images, tokens) in enumerate(batches(settings, progress.step, tokenizer, device), progress.step):
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(step, settings)
-            with torch.autocast(device, dtype=torch.bfloat16):
-                image_features, text_features, scale = model(images, tokens)[:3]
-            loss = loss_function(image_features.float(), text_features.float(), scale.float())
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            with torch.no_grad():
-                model.logit_scale.clamp_(0, math.log(100))
-            recent.append(loss.item())
+            recent.append(train_step(model, optimizer, images, tokens))
             for _ in range(settings.batch):
                 advance()
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == settings.steps:
-                state = {
-                    "step": step + 1, "seconds": time.perf_counter() - began,
-                    "losses": [*state["losses"], [step + 1, round(sum(recent) / len(recent), 4)]],
-                }  # fmt: skip
+                loss = round(sum(recent) / len(recent), 4)
                 recent = []
-                print(
-                    f"step {step + 1}/{settings.steps} loss {state['losses'][-1][1]} {state['seconds']:.0f} s",
-                    flush=True,
-                )
-                save_checkpoint(
-                    checkpoint,
-                    {
-                        "model": model.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "state": state,
-                        "settings": vars(settings),
-                    },
-                )
-    return state
+                progress = Progress(step + 1, time.perf_counter() - began, [*progress.losses, [step + 1, loss]])
+                print(f"step {step + 1}/{settings.steps} loss {loss} {progress.seconds:.0f} s", flush=True)
+                save_checkpoint(checkpoint, model, optimizer, settings, progress)
+    return progress
 
 
-def save_checkpoint(path: Path, content: dict) -> None:
-    """Write under a temporary name, then rename."""
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, progress: Progress
+) -> None:
+    """Write all that a stopped run needs, under a temporary name that is then renamed."""
     temporary = path.with_suffix(".partial")
-    torch.save(content, temporary)
+    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**content, "state": asdict(progress), "settings": asdict(settings)}, temporary)
     temporary.replace(path)
 
 
-def main() -> None:
+def resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: Settings, device: str) -> Progress:
+    """Load a checkpoint into model and optimizer, in place, and say how far it is; without one, the beginning.
+
+    Raises:
+        InputError: if the checkpoint belongs to other settings.
+    """
+    if not path.exists():
+        return Progress(0, 0.0, [])
+    saved = torch.load(path, map_location=device, weights_only=True)
+    if saved["settings"] != asdict(settings):
+        raise InputError(
+            f"{path} must belong to the same settings; it has {saved['settings']}, received {asdict(settings)}. "
+            "Pass its settings to go on with it, or another --out, or remove it to begin anew."
+        )
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return Progress(**saved["state"])
+
+
+def run(settings: Settings, folder: Path, device: str) -> None:
     """Train, and write the model folder."""
+    torch.manual_seed(settings.seed)
+    model, tokenizer = prepare_folder(folder)
+    progress = train(model, tokenizer, settings, folder, device)
+    weights = {name: value.detach().half().cpu().contiguous() for name, value in model.state_dict().items()}
+    cdc.write_bytes(folder / "open_clip_model.safetensors", save(weights))
+    record = {
+        **asdict(settings),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **asdict(progress),
+        "cores": os.cpu_count(),
+        "device": device,
+        "provenance": cdc.provenance(device),
+    }
+    cdc.write_json(folder / "training.json", record)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and run; a mistake in it is one line and exit 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--strength", type=float, default=0.9, help="confounding of the pictures, 0 to 1")
@@ -212,25 +310,12 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    settings = Settings(
-        arguments.strength, arguments.pictures, arguments.batch, arguments.learning_rate, arguments.weight_decay,
-        arguments.seed,
-    )  # fmt: skip
-    torch.manual_seed(settings.seed)
-    model, tokenizer = prepare_folder(arguments.out)
-    state = train(model, tokenizer, settings, arguments.out, arguments.device)
-    weights = {name: value.detach().half().cpu().contiguous() for name, value in model.state_dict().items()}
-    cdc.write_bytes(arguments.out / "open_clip_model.safetensors", save(weights))
-    record = {
-        **vars(settings),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        **state,
-        "cores": os.cpu_count(),
-        "device": arguments.device,
-        "provenance": cdc.provenance(),
-    }
-    cdc.write_json(arguments.out / "training.json", record)
+    given = vars(parser.parse_args(arguments))
+    folder, device = given.pop("out"), given.pop("device")
+    try:
+        run(Settings(**given), folder, device)
+    except InputError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
