@@ -22,7 +22,7 @@ Data = cdc.ImageDataset | str | Path
 def adapt(
     data: Data,
     method: str | cdc.MethodConfig = "cdc",
-    backbone: str | cdc.Backbone = "photo",
+    backbone: str | cdc.Backbone = "picto",
     *,
     shots: int = 16,
     seed: int = 1,
@@ -34,7 +34,7 @@ def adapt(
     Args:
         data: a data set, its name, a folder or a CSV file.
         method: ``"cdc"``, ``"coop"``, ``"zero-shot"``, or a config with settings of its own.
-        backbone: a loaded backbone, or the name of one (CPU, float32).
+        backbone: a loaded backbone, or the name of one (CPU, float32); ``"picto"`` knows pictograms, not photographs.
         shots: training images per class.
         seed: of the drawn shots, the initial tokens and the shuffling.
         classes: train on the first half of the classes, on the second, or on all.

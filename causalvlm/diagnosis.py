@@ -79,7 +79,7 @@ def diagnose(
 
     Args:
         data: an embedding table, or images to embed: a data set with factors, its name, a folder or a CSV file.
-        backbone: of the model to diagnose; by default the adapter's, or ``"photo"``.
+        backbone: of the model to diagnose; by default the adapter's, or ``"picto"``.
         adapter: diagnose it on the test split; without, the zero-shot classifier on all images.
         reference: for each factor the level to compare with; by default the one with most images, and among equals
             the one with the highest accuracy.

@@ -34,7 +34,7 @@ def adapt(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder for the adapter; a killed run continues from it.")],
     method: Annotated[str, typer.Option(help="cdc, coop or zero-shot.")] = "cdc",
-    backbone: BackboneOption = "photo",
+    backbone: BackboneOption = "picto",
     pretrained: PretrainedOption = None,
     shots: Annotated[int, typer.Option(help="Training images per class.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the drawn shots, initial tokens and shuffling.")] = 1,

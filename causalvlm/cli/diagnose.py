@@ -37,7 +37,7 @@ def diagnose(
     out: Annotated[Path, typer.Option(help=f"Folder for {REPORT}, {FIGURE} and {RESULT}.")],
     backbone: Annotated[
         str | None,
-        typer.Option(help="As in adapt; by default the adapter's own, or photo without an adapter."),
+        typer.Option(help="As in adapt; by default the adapter's own, or picto without an adapter."),
     ] = None,
     pretrained: PretrainedOption = None,
     adapter: Annotated[Path | None, typer.Option(help="Diagnose this adapter, on the test split.")] = None,
@@ -72,7 +72,7 @@ def diagnose(
         check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
     references = _parse_references(reference or [])
     if adapter is None:
-        towers = cdc.load_backbone(backbone or "photo", pretrained, device=device, precision=precision)
+        towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
         table = embed(dataset, towers)
     else:
         table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))

@@ -16,7 +16,10 @@ RootOption = Annotated[Path | None, typer.Option(help="Where named data sets lie
 FactorsOption = Annotated[
     str | None, typer.Option(help="Task-irrelevant factors: a CSV, or folder levels such as domain/class.")
 ]
-BackboneOption = Annotated[str, typer.Option(help="photo, an open_clip architecture, hf-hub:NAME or a local folder.")]
+BackboneOption = Annotated[
+    str,
+    typer.Option(help="picto (knows pictograms only), photo, an open_clip architecture, hf-hub:NAME or a folder."),
+]
 PretrainedOption = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint of an architecture.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 PrecisionOption = Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Of the frozen towers.")]

@@ -16,7 +16,7 @@ Data = cdc.ImageDataset | str | Path
 """A data set, or what `load_dataset` finds one by."""
 
 BackboneChoice = cdc.Backbone | str | None
-"""A loaded backbone, the name of one, or None: the adapter's own, or ``"photo"`` without an adapter."""
+"""A loaded backbone, the name of one, or None: the adapter's own, or ``"picto"`` without an adapter."""
 
 AdapterChoice = cdc.Adapter | str | Path | None
 """A trained adapter, the folder it was saved in, or None: the backbone's zero-shot classifier."""
@@ -86,7 +86,7 @@ def embed(
 
 
 def _find_backbone(backbone: BackboneChoice) -> cdc.Backbone:
-    return backbone if isinstance(backbone, cdc.Backbone) else cdc.load_backbone(backbone or "photo")
+    return backbone if isinstance(backbone, cdc.Backbone) else cdc.load_backbone(backbone or "picto")
 
 
 def _find_adapter(adapter: AdapterChoice, backbone: BackboneChoice) -> cdc.Adapter | None:
