@@ -1,4 +1,4 @@
-"""Write the tables of README and docs from the JSON files that the other scripts wrote.
+"""Write the tables of README, docs and model cards from the JSON files that the other scripts wrote.
 
 A page holds a block `<!-- table: NAME -->` ... `<!-- end -->`; this script replaces what lies between. A test checks
 that every block is what this script would write.
@@ -10,12 +10,15 @@ How long: a second.
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "analyses" / "results"
 BENCHMARKS = ROOT / "benchmarks" / "results"
+WEIGHTS = ROOT / "cdc" / "backbones" / "weights"
+PICTO_MODELS = ("picto", "picto-unconfounded")
 BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -115,12 +118,122 @@ def adaptation() -> str:
     )
 
 
+def picto_zero_shot() -> str:
+    """Zero-shot accuracy of the bundled models in four regimes, and what they lose from the first to the third."""
+    results = _read(RESULTS / "picto_model_card.json")
+    regimes = results["strength"]
+    lines = [f"| model | {' | '.join(regimes)} | drop |", "|---" * (len(regimes) + 2) + "|"]
+    for name, row in results["models"].items():
+        cells = [_spread(row["zero_shot"][regime]) for regime in regimes]
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {_spread(row['drop'])} |")
+    strengths = ", ".join(f"{regime} {strength:g}" for regime, strength in regimes.items())
+    lines += [
+        "",
+        f"Percent: mean over {len(results['classes'])} collections ± their standard deviation (95 % interval over "
+        f"pictures), {results['pictures']:,} pictures per collection and regime. The drop is from pretraining to "
+        f"shifted; the models' drops differ by {_interval(results['difference_of_drops'], 100, 1)} points on the same "
+        f"pictures. Strength of confounding: {strengths}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(value: dict[str, float]) -> str:
+    number, std, low, high = (
+        f"{100 * value[key]:.1f}".replace("-", "\N{MINUS SIGN}") for key in ("value", "std", "low", "high")
+    )
+    return f"{number} ± {std} ({low} to {high})"
+
+
+def _picto_collections(name: str) -> str:
+    """Zero-shot accuracy of one bundled model by collection."""
+    results = _read(RESULTS / "picto_model_card.json")
+    rows = results["models"][name]["zero_shot"]
+    lines = [f"| collection | classes | {' | '.join(rows)} |", "|---" * (len(rows) + 2) + "|"]
+    for collection, classes in results["classes"].items():
+        cells = [f"{100 * row['collections'][collection]:.1f}" for row in rows.values()]
+        lines.append(f"| {collection} | {classes} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _picto_levels(name: str) -> str:
+    """Zero-shot accuracy of one bundled model by level of a factor, in the regime without confounding."""
+    factors = _read(RESULTS / "picto_model_card.json")["models"][name]["levels"]
+    lines = ["| factor | level | accuracy, percent | pictures |", "|---|---|---|---|"]
+    for factor, levels in factors.items():
+        lines += [f"| {factor} | {level} | {_interval(row, 100, 1)} | {row['n']:,} |" for level, row in levels.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _picto_facts(name: str) -> str:
+    """What one bundled model is and how it was trained."""
+    training, config = _read(WEIGHTS / name / "training.json"), _read(WEIGHTS / name / "open_clip_config.json")
+    image, text = config["model_cfg"]["vision_cfg"], config["model_cfg"]["text_cfg"]
+    facts = {
+        "image tower": f"ViT, {image['layers']} layers, width {image['width']}, {image['image_size']} x "
+        f"{image['image_size']} pixels in patches of {image['patch_size']}",
+        "text tower": f"causal transformer, {text['layers']} layers, width {text['width']}, {text['heads']} heads, "
+        f"{text['context_length']} tokens of a vocabulary of {text['vocab_size']:,}",
+        "embedding": f"{config['model_cfg']['embed_dim']} dimensions",
+        "parameters": f"{training['parameters']:,}",
+        "strength of confounding": f"{training['strength']:g}",
+        "pictures": f"{training['step'] * training['batch']:,}, each seen once",
+        "steps": f"{training['step']:,} of {training['batch']} pictures",
+        "optimizer": f"AdamW, peak rate {training['learning_rate']:g} with warm-up and cosine, weight decay "
+        f"{training['weight_decay']:g} on matrices",
+        "hardware": f"{training['cores']} CPU cores, shared by the two runs",
+        "hours": f"{training['seconds'] / 3600:.1f}",
+        "last loss": f"{training['losses'][-1][1]:.2f} nats",
+        "seed": str(training["seed"]),
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())]) + "\n"
+
+
+def picto_rate() -> str:
+    """Learning rates of CoOp and CDC on `picto`, judged on validation images of base classes."""
+    results = _read(RESULTS / "choose_picto_rate.json")
+    rows = {"zero-shot | ": results["zero_shot"]}
+    rows |= {f"{method} | {rate}": row for method, rates in results["rates"].items() for rate, row in rates.items()}
+    lines = ["| method | rate | base | stand-in for new | harmonic mean |", "|---|---|---|---|---|"]
+    for name, row in rows.items():
+        scores = [f"{100 * row['mean'][key]:.1f}" for key in ("base_accuracy", "new_accuracy", "harmonic_mean")]
+        lines.append(f"| {name} | {' | '.join(scores)} |")
+    return "\n".join(lines) + "\n"
+
+
+def picto_effects() -> str:
+    """Effects in Picto, true, naive and estimated."""
+    results = _read(RESULTS / "picto_effects.json")
+    lines = [
+        "| strength | effect | true | naive | estimated, mean (bias) | standard error, claimed / found | coverage | refused |",
+        "|---" * 8 + "|",
+    ]
+    for row in results["effects"]:
+        estimate, cells = row.get("estimate"), [f"{row['strength']:g}"]
+        cells += [f"{row['factor']}: {row['treated']} against {row['control']}", _interval(row["margin"], 1, 2)]
+        cells.append(f"{row['naive']['mean']:.2f}")
+        if estimate is None:
+            cells += ["-", "-", "-"]
+        else:
+            cells.append(f"{estimate['mean']:.2f} ({_interval(estimate['bias'], 1, 2)})")
+            cells.append(f"{estimate['mean_standard_error']:.2f} / {estimate['sd']:.2f}")
+            cells.append(_interval(estimate["coverage"], 1, 2))
+        cells.append(f"{row['refused']} of {row['runs']}")
+        lines.append("| " + " | ".join(cells).replace("-0", "\N{MINUS SIGN}0") + " |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "base-to-new": base_to_new,
     "text-encoding": text_encoding,
     "adaptation": adaptation,
     "choose-settings": choose_settings,
     "pacs": pacs,
+    "picto-effects": picto_effects,
+    "picto-zero-shot": picto_zero_shot,
+    "picto-rate": picto_rate,
+    **{f"{name}-facts": partial(_picto_facts, name) for name in PICTO_MODELS},
+    **{f"{name}-collections": partial(_picto_collections, name) for name in PICTO_MODELS},
+    **{f"{name}-levels": partial(_picto_levels, name) for name in PICTO_MODELS},
 }
 
 
@@ -131,13 +244,16 @@ def fill(page: str) -> str:
 
 def pages() -> list[Path]:
     """Pages that may hold blocks."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    cards = [WEIGHTS / name / "README.md" for name in PICTO_MODELS]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *cards]
 
 
 def main() -> None:
-    """Rewrite every page."""
+    """Rewrite every page that does not show the results."""
     for page in pages():
-        page.write_text(fill(page.read_text()))
+        text = page.read_text()
+        if fill(text) != text:
+            page.write_text(fill(text))
 
 
 if __name__ == "__main__":

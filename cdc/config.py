@@ -100,15 +100,20 @@ def default_training(backbone_name: str) -> TrainingConfig:
 
     CLIP models get CoOp's published rate, batch and number of epochs for its largest data set (Zhou et al., IJCV 2022).
     The word embeddings of `photo` are about five times larger and its logits five times smaller, so its rate is its
-    own, chosen on validation images (`analyses/choose_settings.py`).
+    own, chosen on validation images (`analyses/choose_settings.py`); so is that of the bundled models
+    (`analyses/choose_picto_rate.py`).
 
     Example:
-        >>> default_training("ViT-B-16").learning_rate, default_training("photo").learning_rate
-        (0.002, 0.1)
+        >>> [default_training(name).learning_rate for name in ("ViT-B-16", "photo", "picto")]
+        [0.002, 0.1, 0.01]
     """
-    if backbone_name == "photo":
-        return TrainingConfig(epochs=15, batch_size=80, learning_rate=0.1)
-    return TrainingConfig()
+    match backbone_name:
+        case "photo":
+            return TrainingConfig(epochs=15, batch_size=80, learning_rate=0.1)
+        case "picto" | "picto-unconfounded":
+            return TrainingConfig(learning_rate=0.01)
+        case _:
+            return TrainingConfig()
 
 
 def to_settings(config: object) -> dict[str, Any]:
