@@ -16,8 +16,10 @@ from causalvlm.estimation.nuisance import (
 )
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 
-_QUADRATIC_COLUMNS = 12
+_QUADRATIC_COLUMNS = 12  # up to so many, squares and products are tried; with more columns, firmer penalties are
 _ROWS_PER_COLUMN = 5
+_VARIANCES = (1.0, 0.1, 0.03, 0.01, 0.003, 0.001)
+_RIDGES = (0.0, 10.0, 30.0, 100.0, 300.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,10 @@ def fit_propensity(
     pair: tuple[int, int],
     rng: np.random.Generator,
 ) -> Propensity:
-    """Cross-fit P(X | Z) by logistic regression, with or without squares and products, whichever predicts better.
+    """Cross-fit P(X | Z) by logistic regression, with squares and products or with a firmer penalty if that is better.
+
+    Firmer penalties are for wide sets, such as a label with fifty levels: there an unpenalised fit is so sure of
+    chance that its weights explode where the overlap is good.
 
     The effective size of a level is Kish's, of the weights 1 / P(a | Z) of its rows. Rows that could never get
     the level have no weight that it could see: those show in the AUC.
@@ -79,8 +84,8 @@ def fit_propensity(
     assigned = folds(treatment, rng=rng)
     candidates: list[FitClasses] = [frequencies]
     if adjustment.shape[1]:
-        quadratic = [logistic(2)] if adjustment.shape[1] <= _QUADRATIC_COLUMNS else []
-        candidates = [logistic(1), *quadratic]
+        narrow = adjustment.shape[1] <= _QUADRATIC_COLUMNS
+        candidates = [logistic(1), logistic(2)] if narrow else [logistic(1, variance=prior) for prior in _VARIANCES]
     fitted = cross_fit_classes(candidates, lambda _: lambda rows: adjustment[rows], treatment, assigned).predictions
     own = treatment[:, None] == np.arange(fitted.shape[1])
     sizes = np.array([kish(1 / fitted[own[:, arm], arm]) for arm in range(fitted.shape[1])])
@@ -210,13 +215,17 @@ def augmented(
     arms = propensity.probabilities.shape[1]
     smallest = np.bincount(treatment).min()
     width = adjustment.shape[1]
-    degrees = [1, 2] if 0 < width <= _QUADRATIC_COLUMNS and smallest >= _ROWS_PER_COLUMN * width**2 else [1]
-    fitted = np.empty((len(degrees), len(outcome), arms))
+    candidates = [least_squares(1)]
+    if 0 < width <= _QUADRATIC_COLUMNS and smallest >= _ROWS_PER_COLUMN * width**2:
+        candidates = [*candidates, least_squares(2)]
+    if width > _QUADRATIC_COLUMNS:
+        candidates = [least_squares(1, ridge=ridge) for ridge in _RIDGES]
+    fitted = np.empty((len(candidates), len(outcome), arms))
     for train, held in splits(propensity.assigned):
         for arm in range(arms):
             rows = train[treatment[train] == arm]
-            for place, degree in enumerate(degrees):
-                predict = least_squares(degree)(adjustment[rows], outcome[rows, None])
+            for place, regress in enumerate(candidates):
+                predict = regress(adjustment[rows], outcome[rows, None])
                 fitted[place, held, arm] = predict(adjustment[held])[:, 0]
     every = np.arange(len(outcome))
     mu = fitted[((fitted[:, every, treatment] - outcome) ** 2).mean(1).argmin()]

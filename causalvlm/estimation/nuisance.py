@@ -94,21 +94,27 @@ def discriminant(features: Matrix, codes: Codes, classes: int) -> Predict:
     return lambda values: _softmax(values @ slopes + offset)
 
 
-def logistic(degree: int) -> FitClasses:
-    """Multinomial logistic regression on standardised polynomial features, lightly penalised for calibration.
+def logistic(degree: int, *, variance: float = 1.0) -> FitClasses:
+    """Multinomial logistic regression on standardised polynomial features, penalised for calibration.
+
+    Args:
+        degree: of the polynomial.
+        variance: of the normal prior on each slope; the smaller, the nearer to the class frequencies.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> logistic(2)(rng.normal(size=(40, 2)), np.repeat([0, 1], 20), 2)(np.zeros((1, 2))).shape
         (1, 2)
     """
-    return partial(_fit_logistic, degree)
+    return partial(_fit_logistic, degree, variance)
 
 
-def _fit_logistic(degree: int, features: Matrix, codes: Codes, classes: int) -> Predict:
+def _fit_logistic(degree: int, variance: float, features: Matrix, codes: Codes, classes: int) -> Predict:
     del classes  # every level occurs in every training part, see `folds`
     expand = _expansion(features, degree)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=100)
+    # With many columns and classes the Hessian costs more than the tens of gradient steps that a firm prior needs.
+    solver = "newton-cholesky" if variance >= 1 else "lbfgs"
+    model = LogisticRegression(C=variance, solver=solver, tol=1e-4 if variance >= 1 else 1e-6, max_iter=300)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an unconverged candidate loses on held-out loss
         model.fit(expand(features), codes)
@@ -127,23 +133,27 @@ def frequencies(features: Matrix, codes: Codes, classes: int) -> Predict:
     return lambda values: np.broadcast_to(shares, (len(values), classes))
 
 
-def least_squares(degree: int) -> FitMean:
+def least_squares(degree: int, *, ridge: float = 0.0) -> FitMean:
     """Least squares of each outcome column on standardised polynomial features; a tiny ridge bears collinearity.
+
+    Args:
+        degree: of the polynomial.
+        ridge: rows of nothing that pull each slope towards zero; the more, the nearer to the mean outcome.
 
     Example:
         >>> line = least_squares(1)(np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [3.0], [5.0]]))
         >>> line(np.array([[3.0]])).round(3)
         array([[7.]])
     """
-    return partial(_fit_least_squares, degree)
+    return partial(_fit_least_squares, degree, ridge)
 
 
-def _fit_least_squares(degree: int, features: Matrix, outcome: Matrix) -> Predict:
+def _fit_least_squares(degree: int, ridge: float, features: Matrix, outcome: Matrix) -> Predict:
     expand = _expansion(features, degree)
     design = expand(features)
     middle = outcome.mean(0)
     gram = design.T @ design
-    gram[np.diag_indices(len(gram))] += 1e-8 * len(outcome) + 1e-12
+    gram[np.diag_indices(len(gram))] += ridge + 1e-8 * len(outcome) + 1e-12
     slopes = cho_solve(cho_factor(gram), design.T @ (outcome - middle))
     return lambda values: expand(values) @ slopes + middle
 
