@@ -22,7 +22,7 @@ from causalvlm.worlds.picto.textures import GRAIN_COUNT, GRAIN_SIZE, confetti, g
 JITTERS = 24
 """Uniform numbers per picture for everything that no named factor decides."""
 
-BATCH = 512
+BATCH = 128
 """Pictures rendered at a time."""
 
 _COLOURS = {
