@@ -1,6 +1,6 @@
 """Figures of the bundled models' cards: zero-shot accuracy of `picto` and its twin, at home and away.
 
-    python analyses/picto_model_card.py            2,000 pictures per collection and regime, 3 minutes on 2 cores
+    python analyses/picto_model_card.py            2,000 pictures per collection and regime, 5 minutes on 2 cores
     python analyses/picto_model_card.py --smoke    seconds: two collections, 40 pictures each, nothing written
 
 Each of the eleven collections is a task: its class names in its hand-crafted template, pictures drawn in four regimes.
