@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
@@ -98,13 +99,20 @@ def fit_weights(
         array([[-0.52,  0.52]])
     """
     target = np.eye(offsets.shape[1])[codes]
+    # Coordinates in which the objective is nearly round: features of an embedding go together, and L-BFGS would take
+    # hundreds of steps where it now takes ten. A level's share p gives curvature p (1 - p).
+    share = target.mean(axis=0)
+    curvature = float((share * (1 - share)).mean()) * inputs.T @ inputs + np.eye(inputs.shape[1]) / strength
+    root = np.linalg.cholesky(curvature)
+    to_weights = solve_triangular(root.T, np.eye(len(root)))
 
     def objective(flat: Float[np.ndarray, " _"]) -> tuple[float, Float[np.ndarray, " _"]]:
-        weights = flat.reshape(start.shape)
+        weights = to_weights @ flat.reshape(start.shape)
         log_probabilities = log_softmax(inputs @ weights + offsets, axis=1)
-        value = -(target * log_probabilities).sum() + (flat @ flat) / (2 * strength)
+        value = -(target * log_probabilities).sum() + (weights * weights).sum() / (2 * strength)
         gradient = inputs.T @ (np.exp(log_probabilities) - target) + weights / strength
-        return float(value), gradient.reshape(-1)
+        return float(value), (to_weights.T @ gradient).reshape(-1)
 
-    found = minimize(objective, start.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-2})
-    return found.x.reshape(start.shape)
+    first = (root.T @ start).reshape(-1)
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": 500, "gtol": 1e-3})
+    return to_weights @ found.x.reshape(start.shape)
