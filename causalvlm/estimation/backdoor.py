@@ -18,7 +18,7 @@ from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 
 _QUADRATIC_COLUMNS = 12  # up to so many, squares and products are tried; with more columns, firmer penalties are
 _ROWS_PER_COLUMN = 5
-_VARIANCES = (1.0, 0.1, 0.03, 0.01, 0.003, 0.001)
+_VARIANCES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 _RIDGES = (0.0, 10.0, 30.0, 100.0, 300.0)
 
 
