@@ -12,6 +12,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from causalvlm.errors import OverlapError
 
@@ -198,10 +199,12 @@ def cross_fit_classes(
     """
     classes = int(codes.max()) + 1
     held_out = np.empty((len(candidates), len(codes), classes))
-    for train, held in splits(assigned):
-        view = features(train)
-        for place, fit in enumerate(candidates):
-            held_out[place, held] = fit(view(train), codes[train], classes)(view(held))
+    # Hundreds of products of small matrices: with more threads these mostly wait for each other.
+    with threadpool_limits(1):
+        for train, held in splits(assigned):
+            view = features(train)
+            for place, fit in enumerate(candidates):
+                held_out[place, held] = fit(view(train), codes[train], classes)(view(held))
     held_out = np.clip(held_out, _FLOOR, 1.0)
     held_out = held_out / held_out.sum(-1, keepdims=True)
     losses = -np.log(held_out[:, np.arange(len(codes)), codes]).mean(1)
