@@ -140,6 +140,7 @@ def _draw_node(axes: Axes, name: str, at: Point, look: _Look) -> None:
         va="center" if inside else "top",
         fontsize=12 if inside else 9,
         zorder=4,
+        bbox=None if inside else {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.9},
     )
 
 

@@ -165,14 +165,22 @@ class PictoWorld:
             habits[source, 0] += 1 - _HABIT_SHARE[factor]
         return self.confounding * habits + (1 - self.confounding) * (self.source_probabilities @ habits)
 
-    def graph(self) -> CausalGraph:
+    def graph(self, *, uncaused: bool = True) -> CausalGraph:
         """The model as a causal graph, with Y the label and Y_hat any model's prediction from the picture X.
+
+        Args:
+            uncaused: with the five factors that nothing causes; without, it is easier to look at, and all effects of
+                the others are identified in the same way.
 
         Example:
             >>> PictoWorld(strength=0.0).graph().open_path("background", "Y") is None
             True
         """
-        edges = [(factor, "X") for factor in FACTORS] + [("concept", "X"), ("concept", "Y"), ("X", "Y_hat")]
+        edges = [(factor, "X") for factor in (FACTORS if uncaused else CONFOUNDED)] + [
+            ("concept", "X"),
+            ("concept", "Y"),
+            ("X", "Y_hat"),
+        ]
         if self.confounding > 0:
             edges += [("D", "concept"), *(("D", factor) for factor in CONFOUNDED)]
         return CausalGraph(edges, latent=["D"] if self.confounding > 0 else [])
