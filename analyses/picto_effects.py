@@ -7,9 +7,9 @@ Writes:     analyses/results/picto_effects.json and docs/figures/picto_scm.png; 
 
 The truth comes from rendering the same pictures again with one factor changed. The estimates see tables of n observed
 pictures (concept and factors in words, the margin of the confounded model, never the hidden source): identify, then
-estimate_effect with its default estimator. At strength 0 nothing confounds. The others are chosen by overlap: under the true propensity the smaller arm
-behaves like 137 to 236 rows at 0.3, 77 to 138 at 0.6, and at 0.9, the strength of pre-training, like 17 to 31, where
-the toolkit should refuse (it wants 30).
+estimate_effect with its default estimator. At strength 0 nothing confounds; the others are chosen by overlap. Under the
+true propensity the smaller arm behaves like 137 to 236 rows at 0.3, 77 to 138 at 0.6, and at 0.9, the strength of
+pre-training, like 17 to 31, where the toolkit should refuse (it wants 30).
 
 Expected: coverage of 0.89 to 0.99 (95 of 100, and chance) at 0, 0.3 and 0.6, refusals at 0.9, and a difference of
 conditional means that is off for style by more than its interval allows.

@@ -132,15 +132,15 @@ def _draw_node(axes: Axes, name: str, at: Point, look: _Look) -> None:
         axes.add_patch(Circle(at, _RADIUS, **style))
     label = latex_name(name)
     inside = len(name) <= 4 or not label.startswith(r"\mathrm")
+    side = 0 if inside else (1 if at[1] > 0 else -1)  # most arrows come to a node from the row of the treatment, y = 0
     axes.text(
         at[0],
-        at[1] if inside else at[1] - 1.4 * _RADIUS,
+        at[1] + 1.4 * side * _RADIUS,
         f"${label}$",
         ha="center",
-        va="center" if inside else "top",
+        va=("top", "center", "bottom")[side + 1],
         fontsize=12 if inside else 9,
         zorder=4,
-        bbox=None if inside else {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.9},
     )
 
 
