@@ -82,23 +82,23 @@ def _draw_factor(part: SubFigure, factor: FactorDiagnosis) -> None:
 
 def _draw_probe(axes: Axes, factor: FactorDiagnosis) -> None:
     probe, guess = factor.probe, factor.probe.majority
-    _whisker(axes, 0, probe.accuracy, colour="black", marker="o")
-    _whisker(axes, 1, Estimate(guess, low=guess, high=guess), colour="#888888", marker="|")
+    draw_interval(axes, 0, probe.accuracy, colour="black", marker="o")
+    draw_interval(axes, 1, Estimate(guess, low=guess, high=guess), colour="#888888", marker="|")
     axes.set_ylim(1.4, -0.7)
     axes.set_yticks([0, 1], ["probe", "best guess"])
-    _tidy(axes, "Is it decodable from the embedding?", "images whose level is named right")
-    _percent(axes)
+    tidy_axes(axes, "Is it decodable from the embedding?", "images whose level is named right")
+    mark_percent(axes)
 
 
 def _draw_accuracy(axes: Axes, factor: FactorDiagnosis) -> None:
     levels = _shown(factor)
     for row, (level, (colour, marker)) in enumerate(zip(levels, STYLES, strict=False)):
-        _whisker(axes, row, level.accuracy, colour=colour, marker=marker)
+        draw_interval(axes, row, level.accuracy, colour=colour, marker=marker)
     axes.set_ylim(len(levels) - 0.4, -0.6)
     axes.set_yticks(range(len(levels)), [level.level for level in levels])
     hidden = f" (the reference and the {len(levels) - 1} that lose most)" if len(factor.levels) > len(levels) else ""
-    _tidy(axes, f"How accurate at each level?{hidden}", "accuracy")
-    _percent(axes)
+    tidy_axes(axes, f"How accurate at each level?{hidden}", "accuracy")
+    mark_percent(axes)
 
 
 def _draw_margins(axes: Axes, factor: FactorDiagnosis) -> None:
@@ -118,14 +118,15 @@ def _draw_margins(axes: Axes, factor: FactorDiagnosis) -> None:
     axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_yticks(range(len(classes)), classes)
     hidden = f" (the {len(classes)} of {len(every)} that lose most)" if len(every) > len(classes) else ""
-    _tidy(axes, f"Which classes lose margin?{hidden}", "← wrong     mean logit margin     right →")
+    tidy_axes(axes, f"Which classes lose margin?{hidden}", "← wrong     mean logit margin     right →")
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.13 * 9 / max(9, len(classes))), ncols=3, frameon=False, fontsize=8,
         handletextpad=0.1, columnspacing=1.2,
     )  # fmt: skip
 
 
-def _whisker(axes: Axes, row: int, estimate: Estimate, *, colour: str, marker: str) -> None:
+def draw_interval(axes: Axes, row: int, estimate: Estimate, *, colour: str, marker: str) -> None:
+    """One row of a dot plot: a share with its interval, the share written above it."""
     axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot([estimate.value], [row], color=colour, marker=marker, markersize=6)
     axes.annotate(
@@ -134,12 +135,14 @@ def _whisker(axes: Axes, row: int, estimate: Estimate, *, colour: str, marker: s
     )  # fmt: skip
 
 
-def _percent(axes: Axes) -> None:
+def mark_percent(axes: Axes) -> None:
+    """An axis from 0 to 100 per cent."""
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks(np.linspace(0, 1, 5), [f"{share:.0%}" for share in np.linspace(0, 1, 5)])
 
 
-def _tidy(axes: Axes, title: str, label: str) -> None:
+def tidy_axes(axes: Axes, title: str, label: str) -> None:
+    """Title, label and quiet lines, as in every figure here."""
     axes.set_title(title, loc="left", fontsize=9.5)
     axes.set_xlabel(label, fontsize=8.5)
     axes.tick_params(labelsize=8.5, length=0)

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +52,34 @@ def render_report(
     path = Path(path)
     if path.exists() and not force:
         raise InputError(f"a report must not exist yet; received {path}. Choose another name or pass force=True.")
+    write_page(path, to_html(diagnosis, provenance or {}))
+    return path
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write an HTML page under a temporary name, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(to_html(diagnosis, provenance or {}), encoding="utf-8")
+    partial.write_text(page, encoding="utf-8")
     partial.replace(path)
-    return path
+
+
+def fill_template(template: str, values: Mapping[str, object]) -> str:
+    """Fill one of the package's HTML templates; every value is escaped, and a missing one is an error."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.PackageLoader("causalvlm", "templates")
+    )
+    return environment.get_template(template).render(**values)
+
+
+def list_settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Names and values of settings as people write them.
+
+    Example:
+        >>> list_settings({"data_set": None, "versions": {"torch": "2"}})
+        [('data set', '–'), ('versions', 'torch 2')]
+    """
+    return [(name.replace("_", " "), _plain(value)) for name, value in settings.items()]
 
 
 def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -83,20 +105,19 @@ def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def to_html(diagnosis: Diagnosis, provenance: Mapping[str, object]) -> str:
     """The report as text; whatever comes from file names and class names is escaped."""
-    template = (resources.files("causalvlm") / "templates" / "report.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     rows = {factor.factor: _rows(factor) for factor in diagnosis.factors}
     settings = {**diagnosis.settings, **provenance}
-    return environment.from_string(template).render(
-        title=f"{settings['backbone']} on {settings['data']}" if "backbone" in settings else "embedding table",
-        diagnosis=diagnosis,
-        answer=summarize(diagnosis),
-        caveat=CAVEAT,
-        figure=base64.b64encode(to_png(draw_diagnosis(diagnosis))).decode(),
-        rows={name: found[:SHOWN_CLASSES] for name, found in rows.items()},
-        hidden={name: max(0, len(found) - SHOWN_CLASSES) for name, found in rows.items()},
-        settings=[(name.replace("_", " "), _plain(value)) for name, value in settings.items()],
-    )
+    values: dict[str, object] = {
+        "title": f"{settings['backbone']} on {settings['data']}" if "backbone" in settings else "embedding table",
+        "diagnosis": diagnosis,
+        "answer": summarize(diagnosis),
+        "caveat": CAVEAT,
+        "figure": base64.b64encode(to_png(draw_diagnosis(diagnosis))).decode(),
+        "rows": {name: found[:SHOWN_CLASSES] for name, found in rows.items()},
+        "hidden": {name: max(0, len(found) - SHOWN_CLASSES) for name, found in rows.items()},
+        "settings": list_settings(settings),
+    }
+    return fill_template("report.html", values)
 
 
 def _rows(factor: FactorDiagnosis) -> list[tuple[str, dict[str, Cell]]]:

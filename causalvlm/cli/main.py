@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 import cdc
-from causalvlm.cli import adapt, diagnose, doctor, estimate, identify
+from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 
+app.command()(demo.demo)
 app.command()(adapt.adapt)
 app.command()(adapt.evaluate)
 app.command()(adapt.predict)

@@ -54,12 +54,20 @@ class PictoReader:
         """
         return self.margin(sample) > 0
 
+    def features(self, sample: PictoSample) -> Float[Tensor, "rows dim"]:
+        """Unit-length embeddings of the pictures."""
+        blank = torch.zeros(0, self.adapter.backbone.dim, device=self.adapter.backbone.device)
+        return torch.cat([blank, *(self._encode(sample, at) for at in range(0, len(sample), BATCH))])
+
+    def _encode(self, sample: PictoSample, start: int) -> Float[Tensor, "rows dim"]:
+        black, white = self._ends
+        scenes = sample.scenes[start : start + BATCH]
+        drawn = render(scenes, size=white.shape[-1], device=self.adapter.backbone.device)
+        return self.adapter.backbone.encode_images(torch.lerp(black, white, drawn.float() / 255))
+
     def _margins(self, sample: PictoSample, start: int) -> Float[np.ndarray, " rows"]:
         rows = slice(start, start + BATCH)
-        black, white = self._ends
-        drawn = render(sample.scenes[rows], size=white.shape[-1], device=self.adapter.backbone.device)
-        pixels = torch.lerp(black, white, drawn.float() / 255)
-        features = self.adapter.backbone.encode_images(pixels)
+        features = self._encode(sample, start)
         probabilities = self.adapter.predict_features(features, self.class_names).probabilities
         # A model can be so sure that a rival's probability leaves float32: the margin then stops at about 87 nats.
         logits = probabilities.double().clamp(min=torch.finfo(torch.float32).tiny).log()

@@ -1,0 +1,39 @@
+"""`causalvlm demo`: the whole story on a bundled model, offline, ending in a report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import cdc
+from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+
+REPORT = "report.html"
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help=f"Folder for {REPORT}.")] = Path("causalvlm-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw, and of the adaptation.")] = 1,
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Show on a bundled model why it fails, what causes it and what mends it. Nothing is downloaded; minutes."""
+    from causalvlm.demo.page import to_page
+    from causalvlm.demo.settings import DemoSettings
+    from causalvlm.demo.study import run_study
+    from causalvlm.demo.wording import tell
+    from causalvlm.report import write_page
+
+    check_json(json, force=force)
+    report = out / REPORT
+    cdc.refuse_overwrite(report, force=force)
+    settings = DemoSettings(seed=seed)
+    result, pictures = run_study(settings)
+    write_page(report, to_page(result, pictures, settings, cdc.provenance()))
+    story = tell(result)
+    for paragraph in story:
+        console().print(paragraph, markup=False)
+        console().print()
+    console().print(f"report saved in {report}", soft_wrap=True)
+    record = {**result.record(), "story": list(story), "report": str(report), "settings": vars(settings), "seed": seed}
+    write_result(json, record, force=force)

@@ -1,0 +1,81 @@
+"""What a bundled model makes of pictures drawn from Picto: embeddings and the concepts that it names."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+import cdc
+from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.worlds.picto.collections import collection
+from causalvlm.worlds.picto.factors import FACTORS
+from causalvlm.worlds.picto.reader import PictoReader, read_with
+from causalvlm.worlds.picto.scm import PictoSample
+
+_BLOCK = 250
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A zero-shot model and its reader; what it named on a sample is kept.
+
+    Attributes:
+        name: of the backbone.
+        reader: encodes pictures from their pixels.
+    """
+
+    name: str
+    reader: PictoReader
+    _named: dict[object, Int[np.ndarray, " rows"]] = field(default_factory=dict[object, Int[np.ndarray, " rows"]])
+
+    def features(self, sample: PictoSample, *, progress: str | None = None) -> Float[Tensor, "rows dim"]:
+        """Embeddings of the pictures.
+
+        Args:
+            sample: the pictures.
+            progress: label of a progress bar, shown on a terminal.
+        """
+        import torch
+
+        blocks: list[Tensor] = []
+        with cdc.image_bar(progress, total=len(sample)) as advance:
+            for start in range(0, len(sample), _BLOCK):
+                block = replace(sample, noise=sample.noise[start : start + _BLOCK])
+                blocks.append(self.reader.features(block))
+                for _ in range(len(block)):
+                    advance()
+        return torch.cat(blocks)
+
+    def table(self, sample: PictoSample, *, progress: str | None = None) -> EmbeddingTable:
+        """Embeddings, logits, labels and factors of the pictures."""
+        features = self.features(sample, progress=progress)
+        text = self.reader.adapter.text_features(self.reader.class_names)[0]
+        words = sample.table()
+        return EmbeddingTable(
+            features=features.cpu().numpy(),
+            logits=(self.reader.adapter.backbone.logit_scale * features @ text.T).cpu().numpy(),
+            labels=sample.labels,
+            factors={factor: words[factor].to_numpy().astype(str) for factor in FACTORS},
+            class_names=self.reader.class_names,
+            provenance={"data": "picto", "backbone": self.name, "method": "zero-shot"},
+        )
+
+    def named(self, sample: PictoSample) -> Int[np.ndarray, " rows"]:
+        """Index of the concept that the model names on each picture; a sample is read once."""
+        key = (sample.noise.tobytes(), tuple(sorted(sample.interventions.items())), sample.world.regime)
+        if key not in self._named:
+            features = self.features(sample)
+            self._named[key] = self.reader.adapter.predict_features(features, self.reader.class_names).labels.numpy()
+        return self._named[key]
+
+
+def load_model(name: str, collection_name: str) -> Model:
+    """A bundled model that chooses among the concepts of a collection.
+
+    Example:
+        >>> load_model("picto", "mammals").name
+        'picto'
+    """
+    chosen = collection(collection_name)
+    return Model(name, read_with(cdc.load_backbone(name), chosen.concepts, template=chosen.template))

@@ -1,0 +1,160 @@
+"""The demonstration in plain words. Every sentence is chosen by what was measured, whichever way it came out."""
+
+import math
+from collections.abc import Sequence
+
+from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, Outcome, RefusedEffect, RegimeAccuracy
+from causalvlm.demo.settings import CONTROL, MODEL
+from causalvlm.diagnosis import Diagnosis
+from causalvlm.intervals import Estimate
+
+OUTCOMES: dict[Outcome, str] = {
+    "right": "the prediction is right",
+    "drawn": "the prediction names a concept that pre-training shows at the treated level",
+}
+
+
+def tell(result: DemoResult) -> tuple[str, ...]:
+    """The whole story, a few sentences per chapter."""
+    there, moved = (
+        [result.accuracy(model, regime) for model in (MODEL, CONTROL)] for regime in ("pretraining", "shifted")
+    )
+    return (
+        tell_drop(there[0], moved[0], there[1], moved[1]),
+        tell_factors(result.diagnosis),
+        tell_effects(result.effects, result.refused),
+        tell_adaptation(result.adaptation),
+    )
+
+
+def change(before: RegimeAccuracy, after: RegimeAccuracy) -> Estimate:
+    """Difference of two shares, after minus before (Newcombe 1998, method 10).
+
+    Example:
+        >>> seen = RegimeAccuracy("picto", "pretraining", 100, Estimate(0.9, low=0.8, high=1.0))
+        >>> moved = RegimeAccuracy("picto", "shifted", 100, Estimate(0.5, low=0.4, high=0.6))
+        >>> change(seen, moved).high < 0
+        True
+    """
+    a, b = after.accuracy, before.accuracy
+    value = a.value - b.value
+    low = value - math.hypot(a.value - a.low, b.high - b.value)
+    high = value + math.hypot(a.high - a.value, b.value - b.low)
+    return Estimate(value, low=max(-1.0, low), high=min(1.0, high))
+
+
+def tell_drop(there: RegimeAccuracy, moved: RegimeAccuracy, control: RegimeAccuracy, twin: RegimeAccuracy) -> str:
+    """What moving the concepts costs the model, and what it costs the control.
+
+    Args:
+        there: the model where concept and surroundings go together as in pre-training.
+        moved: the model where they do not.
+        control: the control where they do.
+        twin: the control where they do not.
+    """
+    drop, other = change(there, moved), change(control, twin)
+    first = (
+        f"{there.model} is right on {_share(there.accuracy)} of pictures whose concepts appear as in pre-training, and "
+        f"on {_share(moved.accuracy)} where they appear in other surroundings: {_points(drop)}."
+    )
+    measured = f"{_share(control.accuracy)} and {_share(twin.accuracy)}, {_points(other)}"
+    if drop.high >= 0:
+        return f"{first} There is no drop to explain here; the control has {measured}."
+    if not other.excludes(0.0) or other.low > 0:
+        return f"{first} The same model trained without confounding lacks the drop: {measured}."
+    less = math.hypot(drop.high - drop.value, other.value - other.low) < other.value - drop.value
+    if less:
+        return f"{first} The same model trained without confounding loses less: {measured}."
+    return f"{first} Trained without confounding it loses as much ({measured}): this drop is not the confounding's."
+
+
+def tell_factors(diagnosis: Diagnosis) -> str:
+    """Which factors can be read from the embedding, and at which the model answers differently."""
+    read = [factor.factor for factor in diagnosis.factors if factor.probe.decodable]
+    moving = [factor.factor for factor in diagnosis.factors if factor.moves_margin]
+    return (
+        f"A linear probe reads {_list(read)} from the embedding ({len(read)} of {len(diagnosis.factors)} factors); the "
+        f"margin of the right answer differs, concept by concept, with {_list(moving)}."
+    )
+
+
+def tell_effects(effects: Sequence[DemoEffect], refused: Sequence[RefusedEffect] = ()) -> str:
+    """How near the estimates come to the truth, what the largest effect is, and what could not be answered."""
+    parts: list[str] = []
+    if effects:
+        parts.append(_closeness(effects))
+        drawn = [effect for effect in effects if effect.outcome == "drawn"]
+        if drawn:
+            parts.append(_pull(max(drawn, key=lambda effect: abs(effect.true.value))))
+    if refused:
+        parts.append(f"{len(refused)} questions are refused: too few pictures overlap.")
+    return " ".join(parts)
+
+
+def _closeness(effects: Sequence[DemoEffect]) -> str:
+    agree = sum(effect.covered for effect in effects)
+    error = sum(abs(effect.estimate.value - effect.true.value) for effect in effects) / len(effects)
+    naive = sum(abs(effect.naive - effect.true.value) for effect in effects) / len(effects)
+    verdict = "nearer than" if error < naive else "no nearer than"
+    return (
+        f"Of {len(effects)} effects estimated from observed pictures through the back door, {agree} agree with the "
+        f"true effect by re-rendering. They miss it by {100 * error:.1f} points on average, {verdict} the naive "
+        f"differences, which miss it by {100 * naive:.1f}."
+    )
+
+
+def _pull(effect: DemoEffect) -> str:
+    what = (
+        f"Changing {_plain(effect.factor)} from {effect.control} to {effect.treated} and nothing else makes the model "
+        f"name a concept that pre-training shows at {effect.treated}"
+    )
+    if not effect.true.excludes(0.0):
+        return f"{what} neither more nor less often for certain ({_points(effect.true)})."
+    return f"{what} {'more' if effect.true.value > 0 else 'less'} often: {_points(effect.true)}."
+
+
+def tell_adaptation(adaptation: Adaptation) -> str:
+    """What CDC changes on classes that it was trained on, and on those it was not."""
+    before, after = adaptation.zero_shot, adaptation.adapted
+    halves = ", ".join(
+        f"on {half} classes {_verb(shift)} ({100 * old:.1f} to {100 * new:.1f} %)"
+        for half, shift, old, new in (
+            ("base", adaptation.base_shift, before.base, after.base),
+            ("new", adaptation.new_shift, before.new, after.new),
+        )
+    )
+    return (
+        f"CDC with {adaptation.counts['shots']} pictures of each base class: accuracy {halves}; the harmonic mean goes "
+        f"from {100 * before.harmonic_mean:.1f} to {100 * after.harmonic_mean:.1f} %."
+    )
+
+
+def _verb(shift: Estimate) -> str:
+    if not shift.excludes(0.0):
+        return "does not change for certain"
+    return "rises" if shift.value > 0 else "falls"
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+
+
+def _points(shift: Estimate) -> str:
+    low, high = 100 * shift.low, 100 * shift.high
+    if shift.excludes(0.0):
+        nearer, farther = sorted((abs(low), abs(high)))
+        direction = "more" if shift.value > 0 else "fewer"
+        return f"{100 * abs(shift.value):.0f} points {direction} ({nearer:.0f} to {farther:.0f})"
+    interval = f"{low:+.0f} to {high:+.0f}".replace("-", "−")
+    return f"no certain difference ({interval} points)"
+
+
+def _list(names: Sequence[str]) -> str:
+    plain = [_plain(name) for name in names]
+    if len(plain) < 2:
+        return plain[0] if plain else "none of the factors"
+    return f"{', '.join(plain[:-1])} and {plain[-1]}"
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
