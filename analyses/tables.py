@@ -203,23 +203,35 @@ def picto_rate() -> str:
 def picto_effects() -> str:
     """Effects in Picto, true, naive and estimated."""
     results = _read(RESULTS / "picto_effects.json")
-    lines = [
-        "| strength | effect | true | naive | estimated, mean (bias) | standard error, claimed / found | coverage | refused |",
-        "|---" * 8 + "|",
-    ]
+    heads = (
+        "strength",
+        "effect",
+        "true",
+        "naive",
+        "estimated",
+        "bias",
+        "error, claimed / found",
+        "coverage",
+        "refused",
+    )
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in results["effects"]:
         estimate, cells = row.get("estimate"), [f"{row['strength']:g}"]
         cells += [f"{row['factor']}: {row['treated']} against {row['control']}", _interval(row["margin"], 1, 2)]
-        cells.append(f"{row['naive']['mean']:.2f}")
+        cells.append(_signed(row["naive"]["mean"]))
         if estimate is None:
-            cells += ["-", "-", "-"]
+            cells += ["-"] * 4
         else:
-            cells.append(f"{estimate['mean']:.2f} ({_interval(estimate['bias'], 1, 2)})")
+            cells += [_signed(estimate["mean"]), _interval(estimate["bias"], 1, 2)]
             cells.append(f"{estimate['mean_standard_error']:.2f} / {estimate['sd']:.2f}")
             cells.append(_interval(estimate["coverage"], 1, 2))
         cells.append(f"{row['refused']} of {row['runs']}")
-        lines.append("| " + " | ".join(cells).replace("-0", "\N{MINUS SIGN}0") + " |")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 TABLES: dict[str, Callable[[], str]] = {

@@ -1,5 +1,7 @@
 """True effects against closed forms: outcomes that are known functions of the levels need no picture."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -120,3 +122,14 @@ def test_mistakes_are_named(arguments, message):
     outcome, factor = given.pop("outcome"), given.pop("factor")
     with pytest.raises(InputError, match=message):
         true_effect(WORLD, outcome, factor, rng=np.random.default_rng(0), **given)
+
+
+def test_the_code_of_the_page_runs_and_finds_the_effect():
+    page = (Path(__file__).parents[4] / "docs" / "picto.md").read_text()
+    names: dict[str, object] = {}
+    for block in page.split("```python\n")[1:]:
+        exec(block.split("```")[0], names)
+    effect, estimate = names["effect"], names["estimate"]
+    assert (names["same"].labels == names["seen"].labels).all()
+    assert effect.high < 0
+    assert abs(estimate.value - effect.value) < 5 * np.hypot(estimate.standard_error, effect.standard_error)
