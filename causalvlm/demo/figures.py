@@ -45,7 +45,8 @@ def draw_factors(diagnosis: Diagnosis) -> Figure:
     axes.set_ylim(len(factors) - 0.4, -0.7)
     tidy_axes(axes, "What a linear probe reads from the embedding", "pictures whose level is read right")
     mark_percent(axes)
-    axes.legend(frameon=False, fontsize=8.5, loc="lower center", bbox_to_anchor=(0.5, 1.06))
+    axes.plot([], [], "o-", color=_BLUE, label="probe")
+    figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=2, handletextpad=0.4)
     return figure
 
 

@@ -70,11 +70,13 @@ def tell_drop(there: RegimeAccuracy, moved: RegimeAccuracy, control: RegimeAccur
 
 def tell_factors(diagnosis: Diagnosis) -> str:
     """Which factors can be read from the embedding, and at which the model answers differently."""
-    read = [factor.factor for factor in diagnosis.factors if factor.probe.decodable]
+    read = [factor for factor in diagnosis.factors if factor.probe.decodable]
+    read.sort(key=lambda factor: factor.probe.bits.value / factor.probe.entropy_bits, reverse=True)
     moving = [factor.factor for factor in diagnosis.factors if factor.moves_margin]
+    most = f", most of {_list([factor.factor for factor in read[:3]])}" if read else ""
     return (
-        f"A linear probe reads {_list(read)} from the embedding ({len(read)} of {len(diagnosis.factors)} factors); the "
-        f"margin of the right answer differs, concept by concept, with {_list(moving)}."
+        f"A linear probe finds something of {len(read)} of the {len(diagnosis.factors)} factors in the embedding{most}. "
+        f"The margin of the right answer differs, concept by concept, with {_list(moving)}."
     )
 
 
@@ -87,7 +89,8 @@ def tell_effects(effects: Sequence[DemoEffect], refused: Sequence[RefusedEffect]
         if drawn:
             parts.append(_pull(max(drawn, key=lambda effect: abs(effect.true.value))))
     if refused:
-        parts.append(f"{len(refused)} questions are refused: too few pictures overlap.")
+        count = "1 question is" if len(refused) == 1 else f"{len(refused)} questions are"
+        parts.append(f"{count} refused: too few pictures at either level are alike in all else.")
     return " ".join(parts)
 
 
@@ -110,7 +113,9 @@ def _pull(effect: DemoEffect) -> str:
     )
     if not effect.true.excludes(0.0):
         return f"{what} neither more nor less often for certain ({_points(effect.true)})."
-    return f"{what} {'more' if effect.true.value > 0 else 'less'} often: {_points(effect.true)}."
+    nearer, farther = sorted(100 * abs(end) for end in (effect.true.low, effect.true.high))
+    size = f"{100 * abs(effect.true.value):.0f} points ({nearer:.0f} to {farther:.0f})"
+    return f"{what} {'more' if effect.true.value > 0 else 'less'} often, by {size}."
 
 
 def tell_adaptation(adaptation: Adaptation) -> str:
