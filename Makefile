@@ -13,8 +13,8 @@ help:  ## list the commands
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,dev]'
 	@touch $@
 
-demo: .venv/.installed  ## install, then see a front door find an effect whose truth is known
-	MPLBACKEND=agg $(BIN)/python notebooks/front_door.py
+demo: .venv/.installed  ## install, then the whole story offline on the bundled model, ending in a report
+	$(BIN)/causalvlm demo --out out/demo --force
 
 test: .venv/.installed  ## install everything, then run the tests
 	$(BIN)/python -m pytest
