@@ -75,7 +75,7 @@ def tell_factors(diagnosis: Diagnosis) -> str:
     moving = [factor.factor for factor in diagnosis.factors if factor.moves_margin]
     most = f", most of {_list([factor.factor for factor in read[:3]])}" if read else ""
     return (
-        f"A linear probe finds something of {len(read)} of the {len(diagnosis.factors)} factors in the embedding{most}. "
+        f"A linear probe finds something of {len(read)} of {len(diagnosis.factors)} factors in the embedding{most}. "
         f"The margin of the right answer differs, concept by concept, with {_list(moving)}."
     )
 

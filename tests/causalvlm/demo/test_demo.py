@@ -130,9 +130,9 @@ class TestWords:
             )  # fmt: skip
             return tell_factors(diagnose(table))
 
-        assert "1 of the 1 factors in the embedding, most of time of day. The" in said(3, 0)
+        assert "1 of 1 factors in the embedding, most of time of day. The" in said(3, 0)
         assert "with none of the factors" in said(3, 0)
-        assert "0 of the 1 factors in the embedding. The margin" in said(0, 3)
+        assert "0 of 1 factors in the embedding. The margin" in said(0, 3)
         assert "concept by concept, with time of day" in said(0, 3)
 
     @pytest.mark.parametrize(("estimated", "naive", "said"), [(0.21, 0.5, "nearer than"), (0.5, 0.2, "no nearer than")])
