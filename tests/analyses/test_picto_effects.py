@@ -71,9 +71,9 @@ def test_what_is_remembered_is_asked_once(script):
     assert len(asked) == 3
 
 
-def test_the_committed_intervals_hold_the_truth_where_there_is_overlap():
+def test_the_committed_intervals_hold_the_truth_where_there_is_overlap(script):
     effects = json.loads(RESULT.read_text())["effects"]
-    assert len(effects) == 9
+    assert len(effects) == len(script.PAIRS) * len(script.STRENGTHS)
     for row in effects:
         if row["strength"] < 0.9:
             assert row["refused"] == 0, row
