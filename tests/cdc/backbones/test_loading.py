@@ -60,7 +60,7 @@ class TestEveryKindOfModel:
         if KINDS[kind].transformer is None:
             assert torch.equal(features, own)
         else:  # padding is cut, which leaves another order of summation
-            torch.testing.assert_close(features, own, atol=1e-6, rtol=0)
+            torch.testing.assert_close(features, own, atol=1e-5, rtol=0)
         assert torch.pdist(features).min() > 1e-2
         assert features.shape[1] == images.shape[1] == backbone.dim
         assert backbone.logit_scale == pytest.approx(float(model.logit_scale.exp()))
