@@ -138,7 +138,7 @@ def counterfactual_rows(count: int) -> list[Row]:
     seen = PictoWorld(regime="downstream").sample(count, rng=np.random.default_rng(2))
     rows = [Row("as drawn", seen.render(size=TILE), seen.table()["concept"].tolist())]
     for factor, level in INTERVENTIONS:
-        changed = seen.intervene({factor: level} if factor != "concept" else {"concept": level})
+        changed = seen.intervene({factor: level})
         rows.append(Row(f"do({factor.replace('_', ' ')}\n= {level})", changed.render(size=TILE)))
     return rows
 

@@ -52,16 +52,11 @@ def render_report(
     path = Path(path)
     if path.exists() and not force:
         raise InputError(f"a report must not exist yet; received {path}. Choose another name or pass force=True.")
-    write_page(path, to_html(diagnosis, provenance or {}))
-    return path
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write an HTML page under a temporary name, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page, encoding="utf-8")
+    partial.write_text(to_html(diagnosis, provenance or {}), encoding="utf-8")
     partial.replace(path)
+    return path
 
 
 def fill_template(template: str, values: Mapping[str, object]) -> str:

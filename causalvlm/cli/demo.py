@@ -22,14 +22,14 @@ def demo(
     from causalvlm.demo.settings import DemoSettings
     from causalvlm.demo.study import run_study
     from causalvlm.demo.wording import tell
-    from causalvlm.report import write_page
 
     check_json(json, force=force)
     report = out / REPORT
     cdc.refuse_overwrite(report, force=force)
     settings = DemoSettings(seed=seed)
     result, pictures = run_study(settings)
-    write_page(report, to_page(result, pictures, settings, cdc.provenance()))
+    page = to_page(result, pictures, settings, cdc.provenance())
+    cdc.write_bytes(report, page.encode(), force=force)
     story = tell(result)
     for paragraph in story:
         console().print(paragraph, markup=False)

@@ -1,10 +1,9 @@
 """What a bundled model makes of pictures drawn from Picto: embeddings and the concepts that it names."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Int
 
 import cdc
 from causalvlm.embeddings.table import EmbeddingTable
@@ -12,8 +11,6 @@ from causalvlm.worlds.picto.collections import collection
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.reader import PictoReader, read_with
 from causalvlm.worlds.picto.scm import PictoSample
-
-_BLOCK = 250
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,27 +26,9 @@ class Model:
     reader: PictoReader
     _named: dict[object, Int[np.ndarray, " rows"]] = field(default_factory=dict[object, Int[np.ndarray, " rows"]])
 
-    def features(self, sample: PictoSample, *, progress: str | None = None) -> Float[Tensor, "rows dim"]:
-        """Embeddings of the pictures.
-
-        Args:
-            sample: the pictures.
-            progress: label of a progress bar, shown on a terminal.
-        """
-        import torch
-
-        blocks: list[Tensor] = []
-        with cdc.image_bar(progress, total=len(sample)) as advance:
-            for start in range(0, len(sample), _BLOCK):
-                block = replace(sample, noise=sample.noise[start : start + _BLOCK])
-                blocks.append(self.reader.features(block))
-                for _ in range(len(block)):
-                    advance()
-        return torch.cat(blocks)
-
     def table(self, sample: PictoSample, *, progress: str | None = None) -> EmbeddingTable:
         """Embeddings, logits, labels and factors of the pictures."""
-        features = self.features(sample, progress=progress)
+        features = self.reader.features(sample, progress=progress)
         text = self.reader.adapter.text_features(self.reader.class_names)[0]
         words = sample.table()
         return EmbeddingTable(
@@ -65,7 +44,7 @@ class Model:
         """Index of the concept that the model names on each picture; a sample is read once."""
         key = (sample.noise.tobytes(), tuple(sorted(sample.interventions.items())), sample.world.regime)
         if key not in self._named:
-            features = self.features(sample)
+            features = self.reader.features(sample)
             self._named[key] = self.reader.adapter.predict_features(features, self.reader.class_names).labels.numpy()
         return self._named[key]
 

@@ -22,6 +22,7 @@ from causalvlm.identification import identify
 from causalvlm.report import fill_template, list_settings
 from causalvlm.worlds.picto.assets import ATTRIBUTION
 from causalvlm.worlds.picto.factors import FACTORS
+from causalvlm.worlds.picto.scene import render
 from causalvlm.worlds.picto.scm import CONFOUNDED, PictoSample
 
 PIXELS = 96
@@ -136,8 +137,6 @@ def _pairs(pictures: Pictures) -> tuple[list[Pair], float]:
 
 
 def _draw(sample: PictoSample, rows: Tensor) -> UInt8[Tensor, "rows 3 _ _"]:
-    from causalvlm.worlds.picto.scene import render
-
     return render(sample.scenes[rows], size=PIXELS)
 
 

@@ -13,6 +13,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse penalties C that the inner cross-validation chooses from, on standardised features."""
 
 
+@threadpool_limits.wrap(limits=1)  # the matrices are small: threads would spend their time waiting for each other
 def cross_fit(
     features: Float[np.ndarray, "rows dim"],
     codes: Int[np.ndarray, " rows"],
@@ -40,16 +41,6 @@ def cross_fit(
         >>> np.exp(probe[0]).round(1), np.exp(frequencies[0]).round(1)
         (array([1., 0.]), array([0.5, 0.5]))
     """
-    with threadpool_limits(1):  # the matrices are small: threads would spend their time waiting for each other
-        return _cross_fit(features, codes, groups, assigned)
-
-
-def _cross_fit(
-    features: Float[np.ndarray, "rows dim"],
-    codes: Int[np.ndarray, " rows"],
-    groups: Int[np.ndarray, " rows"],
-    assigned: Int[np.ndarray, " rows"],
-) -> tuple[Float[np.ndarray, "rows _"], Float[np.ndarray, "rows _"]]:
     folds = range(int(assigned.max()) + 1)
     losses = np.zeros((len(folds), len(STRENGTHS)))
     for f, g in itertools.combinations(folds, 2):

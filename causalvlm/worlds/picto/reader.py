@@ -54,10 +54,20 @@ class PictoReader:
         """
         return self.margin(sample) > 0
 
-    def features(self, sample: PictoSample) -> Float[Tensor, "rows dim"]:
-        """Unit-length embeddings of the pictures."""
-        blank = torch.zeros(0, self.adapter.backbone.dim, device=self.adapter.backbone.device)
-        return torch.cat([blank, *(self._encode(sample, at) for at in range(0, len(sample), BATCH))])
+    def features(self, sample: PictoSample, *, progress: str | None = None) -> Float[Tensor, "rows dim"]:
+        """Unit-length embeddings of the pictures.
+
+        Args:
+            sample: the pictures.
+            progress: label of a progress bar, shown on a terminal.
+        """
+        blocks = [torch.zeros(0, self.adapter.backbone.dim, device=self.adapter.backbone.device)]
+        with cdc.image_bar(progress, total=len(sample)) as advance:
+            for start in range(0, len(sample), BATCH):
+                blocks.append(self._encode(sample, start))
+                for _ in range(len(blocks[-1])):
+                    advance()
+        return torch.cat(blocks)
 
     def _encode(self, sample: PictoSample, start: int) -> Float[Tensor, "rows dim"]:
         black, white = self._ends
