@@ -97,7 +97,7 @@ def balanced_share(cells: Sequence[Float[np.ndarray, " _"]]) -> Estimate:
 def difference_of_shares(
     treated: Sequence[Float[np.ndarray, " _"]], control: Sequence[Float[np.ndarray, " _"]]
 ) -> Estimate:
-    """Difference of two balanced shares, treated minus control (Newcombe, Statistics in Medicine 1998, method 10).
+    """Difference of two balanced shares, treated minus control.
 
     Example:
         >>> ones, zeros = [np.ones(50)], [np.zeros(50)]
@@ -105,7 +105,17 @@ def difference_of_shares(
         >>> difference.value, round(difference.low, 2), difference.high
         (1.0, 0.9, 1.0)
     """
-    a, b = balanced_share(treated), balanced_share(control)
+    return newcombe(balanced_share(treated), balanced_share(control))
+
+
+def newcombe(a: Estimate, b: Estimate) -> Estimate:
+    """Difference of two independent shares, a minus b (Newcombe, Statistics in Medicine 1998, method 10).
+
+    Example:
+        >>> moved, seen = Estimate(0.5, low=0.4, high=0.6), Estimate(0.9, low=0.8, high=1.0)
+        >>> newcombe(moved, seen).high < 0
+        True
+    """
     value = a.value - b.value
     low = value - math.hypot(a.value - a.low, b.high - b.value)
     high = value + math.hypot(a.high - a.value, b.value - b.low)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, Outcome, RefusedEffect, RegimeAccuracy
 from causalvlm.demo.settings import CONTROL, MODEL
 from causalvlm.diagnosis import Diagnosis
-from causalvlm.intervals import Estimate
+from causalvlm.intervals import Estimate, newcombe
 
 OUTCOMES: dict[Outcome, str] = {
     "right": "the prediction is right",
@@ -27,22 +27,6 @@ def tell(result: DemoResult) -> tuple[str, ...]:
     )
 
 
-def change(before: RegimeAccuracy, after: RegimeAccuracy) -> Estimate:
-    """Difference of two shares, after minus before (Newcombe 1998, method 10).
-
-    Example:
-        >>> seen = RegimeAccuracy("picto", "pretraining", 100, Estimate(0.9, low=0.8, high=1.0))
-        >>> moved = RegimeAccuracy("picto", "shifted", 100, Estimate(0.5, low=0.4, high=0.6))
-        >>> change(seen, moved).high < 0
-        True
-    """
-    a, b = after.accuracy, before.accuracy
-    value = a.value - b.value
-    low = value - math.hypot(a.value - a.low, b.high - b.value)
-    high = value + math.hypot(a.high - a.value, b.value - b.low)
-    return Estimate(value, low=max(-1.0, low), high=min(1.0, high))
-
-
 def tell_drop(there: RegimeAccuracy, moved: RegimeAccuracy, control: RegimeAccuracy, twin: RegimeAccuracy) -> str:
     """What moving the concepts costs the model, and what it costs the control.
 
@@ -52,7 +36,7 @@ def tell_drop(there: RegimeAccuracy, moved: RegimeAccuracy, control: RegimeAccur
         control: the control where they do.
         twin: the control where they do not.
     """
-    drop, other = change(there, moved), change(control, twin)
+    drop, other = newcombe(moved.accuracy, there.accuracy), newcombe(twin.accuracy, control.accuracy)
     first = (
         f"{there.model} is right on {_share(there.accuracy)} of pictures whose concepts appear as in pre-training, and "
         f"on {_share(moved.accuracy)} where they appear in other surroundings: {_points(drop)}."

@@ -145,10 +145,8 @@ class PictoWorld:
         owned = (self.homes == np.arange(SOURCES)[:, None]).astype(float)
         counts = owned.sum(1, keepdims=True)
         uniform = np.full_like(owned, 1 / len(self.homes))
-        return (
-            np.where(counts > 0, self.confounding * owned / np.maximum(counts, 1), self.confounding * uniform)
-            + (1 - self.confounding) * uniform
-        )
+        own = np.where(counts > 0, owned / np.maximum(counts, 1), uniform)
+        return self.confounding * own + (1 - self.confounding) * uniform
 
     def level_probabilities(self, factor: str) -> Float[np.ndarray, "_ _"]:
         """P(level of `factor` | D); rows are equal for a factor without a cause.
