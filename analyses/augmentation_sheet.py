@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import cdc
 from cdc.data.images import read_image
-from cdc.feature_cache import hash_file
-from cdc.views import AUGMENTATIONS, AugmentationSet, ViewPlan, augment, shrink
+from cdc.images.cache import hash_file
+from cdc.images.views import AUGMENTATIONS, AugmentationSet, ViewPlan, augment, shrink
 
 DATA = Path(os.environ.get("CAUSALVLM_DATA", "../shared/data")) / "caltech-101" / "101_ObjectCategories"
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"

@@ -20,7 +20,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 import cdc
-from cdc.config import to_settings
+from cdc.methods.config import to_settings
 
 RESULTS = Path(__file__).parent / "results" / "choose_settings.json"
 ROWS = Path("out/choose_settings")

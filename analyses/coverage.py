@@ -22,7 +22,7 @@ import pandas as pd
 import cdc
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.effect import estimate_effect
-from causalvlm.identification import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
 from causalvlm.refutation.verdict import refute
 from causalvlm.worlds.discrete import Dials, DiscreteWorld, draw_world, independent_outcomes, smoking
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld

@@ -19,8 +19,9 @@ import numpy as np
 
 import causalvlm
 import cdc
-from causalvlm.diagnosis_figures import draw_diagnosis, to_png
-from causalvlm.report import to_record
+from causalvlm.figures.diagnosis import draw_diagnosis
+from causalvlm.figures.style import to_png
+from causalvlm.report.write import to_record
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pacs_diagnosis.json"

@@ -31,8 +31,8 @@ import torch
 
 import causalvlm
 import cdc
-from causalvlm.diagnosis_figures import to_png
 from causalvlm.errors import OverlapError
+from causalvlm.figures.style import to_png
 from causalvlm.intervals import Z, wilson
 from causalvlm.worlds.picto.collections import collection
 from causalvlm.worlds.picto.effects import Outcome, true_effect

@@ -19,8 +19,8 @@ import torch
 from torch.nn import functional
 
 import cdc
-from cdc.model import build_method
-from cdc.training import Shots, train
+from cdc.methods.model import build_method
+from cdc.training.loop import Shots, train
 
 RESULTS = Path(__file__).parent / "results" / "adaptation.json"
 CLASSES, SHOTS, VIEWS, EPOCHS, IMAGES, REPEATS = 50, 16, 4, 4, 192, 7

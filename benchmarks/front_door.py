@@ -24,8 +24,9 @@ from causalvlm.estimation import plug_in
 from causalvlm.estimation.arms import read_arms
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.sample import joint_levels, levels
-from causalvlm.graph import CausalGraph
-from causalvlm.identification import FrontDoor, identify
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.identification.estimands import FrontDoor
+from causalvlm.identification.identify import identify
 from causalvlm.worlds.discrete import smoking
 from causalvlm.worlds.embedding import EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import cdc
 from causalvlm.errors import NotIdentifiedError
-from causalvlm.graph import CausalGraph
-from causalvlm.identification import FrontDoor, adjustment_sets, identify
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.identification.estimands import FrontDoor
+from causalvlm.identification.identify import adjustment_sets, identify
 
 RESULT = Path(__file__).parent / "results" / "identification.json"
 MEDIATORS = (10, 20, 50, 100)

@@ -36,7 +36,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import cdc
-from cdc.text_encoding import encode_prompts, tokenize_prompts
+from cdc.prompts.text_encoding import encode_prompts, tokenize_prompts
 
 RESULT = Path(__file__).parent / "results" / "text_encoding.json"
 ARCHITECTURE, TEMPLATES, TOKENS, THREADS = "ViT-B-16", 4, 4, 2

@@ -1,19 +1,7 @@
 """The errors of `causalvlm`. Every message says what must hold, what was received and what to do."""
 
-
-class CausalVLMError(Exception):
-    """Base of the errors that this package raises on purpose."""
-
-
-class InputError(CausalVLMError, ValueError):
-    """A user's mistake in a graph, a table or a setting.
-
-    Example:
-        >>> raise InputError("treatment must be a node of the graph; received 'Z'. Nodes: X, S, Y.")
-        Traceback (most recent call last):
-        ...
-        causalvlm.errors.InputError: treatment must be a node of the graph; received 'Z'. Nodes: X, S, Y.
-    """
+from cdc.errors import CausalVLMError as CausalVLMError
+from cdc.errors import InputError as InputError
 
 
 class NotIdentifiedError(CausalVLMError):

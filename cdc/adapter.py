@@ -15,12 +15,12 @@ from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
 from cdc.backbones.loading import load_backbone
-from cdc.config import from_settings
+from cdc.beliefs.fusion import Prediction
 from cdc.data.images import read_image
 from cdc.errors import InputError
 from cdc.files import refuse_overwrite, write_bytes, write_json
-from cdc.fusion import Prediction
-from cdc.model import CDC, CoOp, ZeroShot, build_method
+from cdc.methods.config import from_settings
+from cdc.methods.model import CDC, CoOp, ZeroShot, build_method
 
 CARD = "card.json"
 WEIGHTS = "adapter.safetensors"

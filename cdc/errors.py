@@ -1,7 +1,11 @@
-"""The one error that a user's mistake raises in `cdc`."""
+"""The root of every error that `cdc` and `causalvlm` raise on purpose, and the one that a user's mistake raises."""
 
 
-class InputError(ValueError):
+class CausalVLMError(Exception):
+    """Base of the errors that both packages raise on purpose."""
+
+
+class InputError(CausalVLMError, ValueError):
     """A user's mistake: the message says what must hold, what was received and what to do.
 
     Example:

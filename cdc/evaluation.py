@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from cdc.beliefs.fusion import Prediction
 from cdc.errors import InputError
-from cdc.fusion import Prediction
 
 CALIBRATION_BINS = 15
 """Equal-width confidence bins of the calibration error (Guo et al., ICML 2017)."""

@@ -61,8 +61,8 @@ def test_shapes_use_the_six_axis_names_only():
 
 
 def test_no_config_has_more_than_eight_fields():
-    configs = importlib.import_module("cdc.config")
-    views, fitting = importlib.import_module("cdc.views"), importlib.import_module("cdc.fitting")
+    configs = importlib.import_module("cdc.methods.config")
+    views, fitting = importlib.import_module("cdc.images.views"), importlib.import_module("cdc.training.fit")
     types = [configs.CDCConfig, configs.CoOpConfig, configs.TrainingConfig, views.ViewPlan, fitting.FitSettings]
     for kind in types:
         assert len(dataclasses.fields(kind)) <= 8, kind

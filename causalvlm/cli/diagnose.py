@@ -27,7 +27,7 @@ from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
 
 if TYPE_CHECKING:
-    from causalvlm.diagnosis import Diagnosis, FactorDiagnosis
+    from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 
 REPORT, FIGURE, RESULT = "report.html", "figure.png", "diagnosis.json"
 
@@ -54,9 +54,9 @@ def diagnose(
     force: ForceOption = False,
 ) -> None:
     """Diagnose a model on DATA: is each factor decodable, does it move accuracy and margin, which classes pay?"""
-    from causalvlm.diagnosis import diagnose as compute
+    from causalvlm.diagnosis.diagnose import diagnose as compute
     from causalvlm.embeddings.encode import embed
-    from causalvlm.factors.probes import check_levels
+    from causalvlm.probes.linear import check_levels
 
     check_json(json, force=force)
     for name in (REPORT, FIGURE, RESULT):
@@ -94,8 +94,9 @@ def _parse_references(pairs: list[str]) -> dict[str, str]:
 
 
 def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: Path | None) -> None:
-    from causalvlm.diagnosis_figures import draw_diagnosis, to_png
-    from causalvlm.report import render_report, to_record
+    from causalvlm.figures.diagnosis import draw_diagnosis
+    from causalvlm.figures.style import to_png
+    from causalvlm.report.write import render_report, to_record
 
     origin = {"seed": seed, **cdc.provenance(device)}
     # What exists was refused, or --force given, before the work began.
@@ -107,7 +108,7 @@ def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: P
 
 
 def _show(diagnosis: "Diagnosis") -> None:
-    from causalvlm.findings import CAVEAT, summarize
+    from causalvlm.diagnosis.findings import CAVEAT, summarize
 
     for paragraph in (*summarize(diagnosis), CAVEAT):
         console().print(paragraph, markup=False)

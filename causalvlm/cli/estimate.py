@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from causalvlm.estimation.effect import Effect
     from causalvlm.estimation.fit import Estimator
     from causalvlm.estimation.sample import Level
-    from causalvlm.graph import CausalGraph
-    from causalvlm.identification import Estimand
+    from causalvlm.graphs.graph import CausalGraph
+    from causalvlm.identification.estimands import Estimand
     from causalvlm.refutation.verdict import Verdict
 
 EstimatorOption = Annotated[
@@ -89,7 +89,7 @@ def read_table(path: Path) -> "pd.DataFrame":
         >>> read_table(Path("table.xlsx"))
         Traceback (most recent call last):
         ...
-        causalvlm.errors.InputError: TABLE must be a .csv or .parquet file; received 'table.xlsx'. Convert it.
+        cdc.errors.InputError: TABLE must be a .csv or .parquet file; received 'table.xlsx'. Convert it.
     """
     import pandas as pd
     import pyarrow as pa
@@ -167,7 +167,7 @@ def _identify(
     estimator: "Estimator | None",
 ) -> tuple["Estimand", Columns]:
     """Find the estimand and the columns of its nodes; a named estimator or mediator decides the criterion."""
-    from causalvlm.identification import identify
+    from causalvlm.identification.identify import identify
 
     present = [node for node in graph.observed if node in data.columns]
     if patterns:
@@ -189,7 +189,7 @@ def _through_mediator(
     present: Sequence[str],
 ) -> tuple["Estimand", Columns]:
     """The front door through the columns of --mediator: nodes themselves, or together the one node that they hold."""
-    from causalvlm.identification import identify
+    from causalvlm.identification.identify import identify
 
     held, named = _matches(data, patterns)
     if not named and set(held) <= set(graph.nodes):
@@ -269,7 +269,8 @@ def _refute(
     data: "pd.DataFrame", graph: "CausalGraph", effect: "Effect", rng: "np.random.Generator"
 ) -> "tuple[Verdict, ...]":
     """Refute by placebos, by the other criterion where it holds, and by columns that the graph says S is free of."""
-    from causalvlm.identification import FrontDoor, identify
+    from causalvlm.identification.estimands import FrontDoor
+    from causalvlm.identification.identify import identify
     from causalvlm.refutation.verdict import refute
 
     estimand = effect.estimand

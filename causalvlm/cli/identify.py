@@ -8,11 +8,11 @@ import typer
 
 import cdc
 from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
-from causalvlm.errors import NotIdentifiedError
+from causalvlm.errors import InputError, NotIdentifiedError
 
 if TYPE_CHECKING:
-    from causalvlm.graph import CausalGraph
-    from causalvlm.identification import Estimand
+    from causalvlm.graphs.graph import CausalGraph
+    from causalvlm.identification.estimands import Estimand
 
 GraphArgument = Annotated[
     str,
@@ -43,7 +43,7 @@ def identify(
 
     Exits with 3 where it is not: that is a result, and the JSON file holds its reason.
     """
-    from causalvlm import identification
+    from causalvlm.identification import identify as search
 
     check_json(json, force=force)
     _check_figure(figure, force=force)
@@ -52,15 +52,13 @@ def identify(
         loaded = loaded.observe_only(treatment, outcome, *observed)
     found: Estimand | NotIdentifiedError
     try:
-        found = identification.identify(loaded, treatment=treatment, outcome=outcome, strategy=strategy)
+        found = search.identify(loaded, treatment=treatment, outcome=outcome, strategy=strategy)
     except NotIdentifiedError as error:
         found = error
     if isinstance(found, NotIdentifiedError):
         _print_failure(found, treatment, outcome)
     else:
-        others = identification.adjustment_sets(
-            loaded, treatment=treatment, outcome=outcome, strategy=strategy, limit=5
-        )
+        others = search.adjustment_sets(loaded, treatment=treatment, outcome=outcome, strategy=strategy, limit=5)
         _print_estimand(found, [other for other in others if other != found])
     if figure is not None:
         _draw(figure, loaded, found, treatment, outcome)
@@ -76,23 +74,23 @@ def open_graph(source: str) -> "CausalGraph":
         >>> print(open_graph("X -> S -> Y"))
         S -> Y; X -> S
     """
-    from causalvlm import graph_formats
+    from causalvlm.graphs import formats
 
     if ("->" in source or "<-" in source) and not Path(source).is_file():
-        return graph_formats.parse_graph(source)
-    return graph_formats.read_graph(source)
+        return formats.parse_graph(source)
+    return formats.read_graph(source)
 
 
 def result_of(found: "Estimand | NotIdentifiedError") -> dict[str, object]:
     """What the JSON file says about an estimand, or about the reason that there is none.
 
     Example:
-        >>> from causalvlm.identification import FrontDoor
+        >>> from causalvlm.identification.estimands import FrontDoor
         >>> result = result_of(FrontDoor("X", "Y", ("S",)))
         >>> result["strategy"], result["adjustment"], result["open_path"]
         ('front-door', ['S'], None)
     """
-    from causalvlm.identification import BackDoor
+    from causalvlm.identification.estimands import BackDoor
 
     if isinstance(found, NotIdentifiedError):
         return {
@@ -126,12 +124,12 @@ def _check_figure(path: Path | None, *, force: bool) -> None:
     if path is None:
         return
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
-        raise cdc.InputError(f"--figure must end in .png, .pdf or .svg; received {str(path)!r}. Choose one of these.")
+        raise InputError(f"--figure must end in .png, .pdf or .svg; received {str(path)!r}. Choose one of these.")
     cdc.refuse_overwrite(path, force=force)
 
 
 def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
-    from causalvlm.identification import BackDoor
+    from causalvlm.identification.estimands import BackDoor
 
     say = console()
     criterion = "back door" if isinstance(found, BackDoor) else "front door"
@@ -165,7 +163,7 @@ def _draw(
 ) -> None:
     import io
 
-    from causalvlm.figures import draw_graph
+    from causalvlm.figures.graph import draw_graph
 
     failed = isinstance(found, NotIdentifiedError)
     drawing = draw_graph(

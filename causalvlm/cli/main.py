@@ -6,7 +6,6 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-import cdc
 from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify
 from causalvlm.errors import CausalVLMError
 
@@ -49,7 +48,7 @@ def run(arguments: list[str] | None = None) -> int:
         return app(args=arguments, standalone_mode=False) or 0
     except TyperException as error:
         return _mistake(error, error.format_message())
-    except (CausalVLMError, cdc.InputError, OSError) as error:
+    except (CausalVLMError, OSError) as error:
         return _mistake(error, str(error))
     except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("causalvlm: interrupted\n")

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from causalvlm.demo.results import Adaptation, DemoEffect, Outcome, RegimeAccuracy
 from causalvlm.demo.settings import CONTROL, MODEL
-from causalvlm.diagnosis import Diagnosis, FactorDiagnosis
-from causalvlm.diagnosis_figures import draw_interval, mark_percent, tidy_axes
+from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
+from causalvlm.figures.style import draw_interval, mark_percent, tidy_axes
 from causalvlm.intervals import Estimate
 
 WIDTH = 6.4

@@ -16,10 +16,10 @@ from causalvlm.demo.results import DemoResult
 from causalvlm.demo.settings import DemoSettings
 from causalvlm.demo.study import PREDICTION, STUDIED, Pictures
 from causalvlm.demo.wording import OUTCOMES, tell
-from causalvlm.diagnosis_figures import to_png
-from causalvlm.figures import draw_graph
-from causalvlm.identification import identify
-from causalvlm.report import fill_template, list_settings
+from causalvlm.figures.graph import draw_graph
+from causalvlm.figures.style import to_png
+from causalvlm.identification.identify import identify
+from causalvlm.report.write import fill_template, list_settings
 from causalvlm.worlds.picto.assets import ATTRIBUTION
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import render

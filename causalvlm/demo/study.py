@@ -14,10 +14,11 @@ from causalvlm.demo.answers import Model, load_model
 from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, HalfScores, Outcome, RefusedEffect
 from causalvlm.demo.results import RegimeAccuracy as Accuracy
 from causalvlm.demo.settings import CONTROL, MODEL, DemoSettings
-from causalvlm.diagnosis import Diagnosis, diagnose
+from causalvlm.diagnosis.diagnose import Diagnosis, diagnose
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.effect import estimate_effect
-from causalvlm.identification import BackDoor, identify
+from causalvlm.identification.estimands import BackDoor
+from causalvlm.identification.identify import identify
 from causalvlm.intervals import Estimate, mean_interval, wilson
 from causalvlm.worlds.picto.effects import true_effect
 from causalvlm.worlds.picto.factors import FACTORS
@@ -65,7 +66,7 @@ def run_study(settings: DemoSettings) -> tuple[DemoResult, Pictures]:
         >>> run_study(DemoSettings(collection="mamals"))
         Traceback (most recent call last):
         ...
-        causalvlm.errors.InputError: a Picto collection must be one of ...
+        cdc.errors.InputError: a Picto collection must be one of ...
     """
     rng = np.random.default_rng(settings.seed)
     worlds = {regime: PictoWorld((settings.collection,), regime) for regime in REGIMES}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, Outcome, RefusedEffect, RegimeAccuracy
 from causalvlm.demo.settings import CONTROL, MODEL
-from causalvlm.diagnosis import Diagnosis
+from causalvlm.diagnosis.diagnose import Diagnosis
 from causalvlm.intervals import Estimate, newcombe
 
 OUTCOMES: dict[Outcome, str] = {

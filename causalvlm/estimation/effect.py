@@ -12,7 +12,7 @@ from causalvlm.estimation.arms import Arms, read_arms
 from causalvlm.estimation.fit import Estimator, Fit, Roles, fit, roles
 from causalvlm.estimation.sample import Level, check_columns, find_level, is_discrete, joint_levels
 from causalvlm.estimation.spread import Spread
-from causalvlm.identification import Estimand, FrontDoor
+from causalvlm.identification.estimands import Estimand, FrontDoor
 
 FEWEST_EFFECTIVE_ROWS = 30.0
 """Below this effective sample size nothing is claimed: the normal approximation of a mean has no ground there."""

@@ -18,7 +18,7 @@ from causalvlm.estimation.overlap import Overlap, pair_auc
 from causalvlm.estimation.sample import Level, is_discrete, joint_levels, levels, matrix, numbers
 from causalvlm.estimation.spread import Draws, Spread, from_influence
 from causalvlm.estimation.two_stage import TwoStage, two_stage
-from causalvlm.identification import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
 
 Estimator = Literal["plug-in", "two-stage", "one-step", "outcome-regression", "ipw", "aipw"]
 

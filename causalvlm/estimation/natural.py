@@ -14,7 +14,7 @@ from causalvlm.estimation.arms import Arms, read_arms
 from causalvlm.estimation.effect import Contrast
 from causalvlm.estimation.sample import Level, check_columns, is_discrete, joint_levels, matrix, numbers
 from causalvlm.estimation.spread import Draws
-from causalvlm.graph import CausalGraph
+from causalvlm.graphs.graph import CausalGraph
 
 _ROW_DRAWS = 300
 _MOST_SUBSETS = 10

@@ -13,7 +13,7 @@ from causalvlm.estimation.arms import Arms, read_arms
 from causalvlm.estimation.effect import SMALLEST_SHARE, WARN_AUC, WARN_SHARE, Effect, estimate_effect
 from causalvlm.estimation.fit import Estimator, Roles, fit, roles
 from causalvlm.estimation.sample import check_columns, is_nominal, matrix, numbers
-from causalvlm.identification import Estimand
+from causalvlm.identification.estimands import Estimand
 from causalvlm.refutation import bounds as programs
 from causalvlm.refutation import over_identification, overlap, placebo, sensitivity
 
@@ -108,7 +108,7 @@ def refute(
         InputError: if a column is missing, or `repeats` is less than one.
 
     Example:
-        >>> from causalvlm.identification import FrontDoor
+        >>> from causalvlm.identification.estimands import FrontDoor
         >>> from causalvlm.worlds.discrete import smoking
         >>> rng = np.random.default_rng(0)
         >>> table = smoking().sample(5000, rng=rng)

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 import cdc
-from cdc.config import from_settings, to_settings
-from cdc.evidence import EvidenceFunction
+from cdc.beliefs.evidence import EvidenceFunction
+from cdc.methods.config import from_settings, to_settings
 
 
 @pytest.fixture(scope="module")

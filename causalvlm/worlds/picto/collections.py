@@ -81,7 +81,7 @@ def collection(name: str) -> Collection:
         >>> collection("mamals")
         Traceback (most recent call last):
         ...
-        causalvlm.errors.InputError: a Picto collection must be one of ...; received 'mamals'. Did you mean 'mammals'?
+        cdc.errors.InputError: a Picto collection must be one of ...; received 'mamals'. Did you mean 'mammals'?
     """
     known = all_collections()
     if name not in known:

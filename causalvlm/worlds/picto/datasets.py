@@ -131,7 +131,7 @@ def load_picto(name: str) -> cdc.ImageDataset:
         >>> load_picto("picto/mamals")
         Traceback (most recent call last):
         ...
-        causalvlm.errors.InputError: a Picto data set must be one of picto/mammals, ...; received 'picto/mamals'. Did
+        cdc.errors.InputError: a Picto data set must be one of picto/mammals, ...; received 'picto/mamals'. Did
         you mean 'picto/mammals'?
     """
     plan = plan_dataset(name.removeprefix(PREFIX))

@@ -31,7 +31,7 @@ def level_code(factor: str, level: str) -> int:
         >>> level_code("background", "stripy")
         Traceback (most recent call last):
         ...
-        causalvlm.errors.InputError: background must be one of plain, striped, ...; received 'stripy'. Did you mean
+        cdc.errors.InputError: background must be one of plain, striped, ...; received 'stripy'. Did you mean
         'striped'?
     """
     if factor not in FACTORS:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from causalvlm.errors import InputError
-from causalvlm.graph import CausalGraph
+from causalvlm.graphs.graph import CausalGraph
 from causalvlm.worlds.picto.assets import load_sprites
 from causalvlm.worlds.picto.collections import all_collections, collection
 from causalvlm.worlds.picto.factors import FACTORS, level_code

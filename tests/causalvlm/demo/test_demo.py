@@ -15,7 +15,7 @@ from causalvlm.demo.results import Adaptation, DemoEffect, HalfScores, RefusedEf
 from causalvlm.demo.settings import DemoSettings
 from causalvlm.demo.study import at_home, run_study
 from causalvlm.demo.wording import tell, tell_adaptation, tell_drop, tell_effects, tell_factors
-from causalvlm.diagnosis import diagnose
+from causalvlm.diagnosis.diagnose import diagnose
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, wilson

@@ -11,7 +11,7 @@ from causalvlm.errors import OverlapError
 from causalvlm.estimation import backdoor
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.spread import from_influence
-from causalvlm.identification import BackDoor
+from causalvlm.identification.estimands import BackDoor
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE
 from causalvlm.worlds.discrete import Dials, draw_world
 from causalvlm.worlds.embedding import EmbeddingWorld

@@ -6,8 +6,9 @@ import pytest
 
 from causalvlm.errors import InputError, NotIdentifiedError
 from causalvlm.estimation.effect import estimate_effect
-from causalvlm.graph import CausalGraph
-from causalvlm.identification import FrontDoor, identify
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.identification.estimands import FrontDoor
+from causalvlm.identification.identify import identify
 from causalvlm.refutation.verdict import refute
 from causalvlm.worlds.discrete import Dials, draw_world, independent_outcomes, smoking
 from causalvlm.worlds.embedding import CovariateWorld

@@ -7,7 +7,7 @@ import pytest
 from causalvlm.errors import InputError, OverlapError
 from causalvlm.estimation.effect import FEWEST_EFFECTIVE_ROWS, estimate_effect
 from causalvlm.estimation.spread import Draws, Gaussian
-from causalvlm.identification import BackDoor, FrontDoor
+from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.worlds.discrete import Dials, draw_world, independent_outcomes, smoking
 from causalvlm.worlds.embedding import EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld

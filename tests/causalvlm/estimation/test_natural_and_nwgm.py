@@ -7,7 +7,7 @@ import pytest
 from causalvlm.errors import InputError, NotIdentifiedError
 from causalvlm.estimation.natural import natural_effects
 from causalvlm.estimation.nwgm import nwgm
-from causalvlm.graph import CausalGraph
+from causalvlm.graphs.graph import CausalGraph
 
 SIMPLE = CausalGraph("X -> S -> Y; X -> Y")
 GIVEN_C = CausalGraph("X -> S -> Y; X -> Y; C -> {X S Y}")

@@ -14,7 +14,7 @@ from causalvlm.estimation import nuisance
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.one_step import one_step
 from causalvlm.estimation.overlap import auc, kish
-from causalvlm.identification import FrontDoor
+from causalvlm.identification.estimands import FrontDoor
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE
 from causalvlm.worlds.discrete import independent_outcomes
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld

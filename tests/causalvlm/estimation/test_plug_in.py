@@ -11,7 +11,7 @@ from causalvlm.estimation.arms import read_arms
 from causalvlm.estimation.bootstrap import multinomial_tables
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.fit import fit, roles
-from causalvlm.identification import BackDoor, FrontDoor
+from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.worlds.discrete import Dials, draw_world, independent_outcomes, smoking, smoking_reversed
 
 FRONT = FrontDoor("X", "Y", ("S",))

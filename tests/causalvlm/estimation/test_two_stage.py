@@ -9,7 +9,7 @@ from causalvlm.errors import OverlapError
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.spread import from_influence
 from causalvlm.estimation.two_stage import two_stage
-from causalvlm.identification import FrontDoor
+from causalvlm.identification.estimands import FrontDoor
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE
 from causalvlm.worlds.discrete import independent_outcomes, smoking
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld

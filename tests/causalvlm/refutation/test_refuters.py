@@ -8,7 +8,7 @@ from scipy.stats import binom
 from causalvlm.errors import InputError
 from causalvlm.estimation import fit as fitting
 from causalvlm.estimation.effect import estimate_effect
-from causalvlm.identification import BackDoor, FrontDoor
+from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.refutation import placebo
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE, refute
 from causalvlm.worlds.discrete import Dials, draw_world, smoking

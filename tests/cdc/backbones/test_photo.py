@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 
 import cdc
 from cdc.backbones.photo import load_photo
-from cdc.text_encoding import initial_contexts
+from cdc.prompts.text_encoding import initial_contexts
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 import cdc
 from cdc.backbones.tokens import count_tokens
-from cdc.text_encoding import initial_contexts
+from cdc.prompts.text_encoding import initial_contexts
 
 NAMES = ("picto", "picto-unconfounded")
 ROOT = Path(cdc.__file__).parent.parent

@@ -1,0 +1,113 @@
+"""A diagnosis in plain words: what was found, and how far it may be believed."""
+
+from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis.levels import LevelDiagnosis
+from causalvlm.intervals import CONFIDENCE, Estimate, Shift
+
+CAVEAT = (
+    "These are associations. Images at different levels are different photographs and may differ in more than the "
+    "factor; comparing class by class takes out the mix of classes and nothing else."
+)
+"""What a diagnosis cannot say, beside whatever it says."""
+
+NAMED_CLASSES = 3
+
+
+def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """The answer in plain words: one paragraph on the model, one on each factor.
+
+    Example:
+        >>> import numpy as np
+        >>> from causalvlm.diagnosis.diagnose import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> summarize(diagnose(table))[0]
+        'The model is right on 62 % of 40 images (47 to 76 %).'
+    """
+    right = f"{_percent(diagnosis.accuracy.value)} of {diagnosis.n:,} images ({_range(diagnosis.accuracy)})"
+    return (f"{_subject(diagnosis)} is right on {right}.", *(summarize_factor(factor) for factor in diagnosis.factors))
+
+
+def summarize_factor(factor: FactorDiagnosis) -> str:
+    """Whether the model sees the factor, and what goes with it."""
+    return f"{_decodable(factor)} {_moves(factor)}"
+
+
+def _subject(diagnosis: Diagnosis) -> str:
+    settings = diagnosis.settings
+    if "backbone" not in settings:
+        return "The model"
+    method = "zero-shot" if settings["method"] == "zero-shot" else "with the adapter"
+    return f"On {settings['data']}, the backbone {settings['backbone']!r} ({method})"
+
+
+def _decodable(factor: FactorDiagnosis) -> str:
+    probe = factor.probe
+    read = (
+        f"a linear probe reads it right from {_percent(probe.accuracy.value)} of embeddings "
+        f"({_range(probe.accuracy)}); always guessing the commonest level is right for {_percent(probe.majority)}"
+    )
+    if not probe.decodable:
+        return f"No trace of the factor {factor.factor!r} is certain in the embedding: {read}."
+    if probe.bits_given_class is None:
+        return (
+            f"The embedding carries the factor {factor.factor!r}: {read}. Each class occurs at one level only, so "
+            "class and factor cannot be told apart."
+        )
+    if not probe.decodable_given_class:
+        return f"The embedding carries the factor {factor.factor!r}, though nothing certain beyond the class: {read}."
+    return f"The embedding carries the factor {factor.factor!r}, also among images of one class: {read}."
+
+
+def _moves(factor: FactorDiagnosis) -> str:
+    shifts = {level.level: level.margin_shift for level in factor.levels if level.margin_shift}
+    if not shifts:
+        return f"No class has two images at {factor.reference!r} and at another level: what goes with it is unknown."
+    certain = {name: shift for name, shift in shifts.items() if shift.p_value * len(shifts) < 1 - CONFIDENCE}
+    chosen = max(certain or shifts, key=lambda name: abs(shifts[name].value))
+    level = next(level for level in factor.levels if level.level == chosen)
+    sentence = (
+        f"At {chosen!r}, class by class, the logit margin is {_nats(shifts[chosen])} than at {factor.reference!r}"
+        f"{f' and the accuracy {_points(level.accuracy_shift)}' if level.accuracy_shift else ''}"
+    )
+    if not certain:
+        return f"No level's margin differs from the reference's for certain. {sentence}."
+    return f"{sentence}. {_classes(factor, level)}".strip()
+
+
+def _classes(factor: FactorDiagnosis, level: LevelDiagnosis) -> str:
+    """Classes that lose margin for certain at a level, the largest loss first."""
+    losses = {
+        cell.class_name: cell.margin_shift.value
+        for cell in factor.cells
+        if cell.level == level.level and cell.margin_shift and cell.margin_shift.high < 0
+    }
+    names = sorted(losses, key=lambda name: losses[name])[:NAMED_CLASSES]
+    return f"Most margin is lost by {', '.join(names)}." if names else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _range(estimate: Estimate) -> str:
+    return f"{100 * estimate.low:.0f} to {100 * estimate.high:.0f} %"
+
+
+def _points(shift: Estimate) -> str:
+    return _size(100 * shift.value, 100 * shift.low, 100 * shift.high, unit="points", digits=0)
+
+
+def _nats(shift: Shift) -> str:
+    return _size(shift.value, shift.low, shift.high, unit="nats", digits=1)
+
+
+def _size(value: float, low: float, high: float, *, unit: str, digits: int) -> str:
+    """A difference in words: its sign as a word where it is certain, in the interval where it is not."""
+    interval = f"{low:+.{digits}f} to {high:+.{digits}f}".replace("-", "−")
+    if low * high > 0:
+        nearer, farther = sorted((abs(low), abs(high)))
+        interval = f"{nearer:.{digits}f} to {farther:.{digits}f}"
+    return f"{abs(value):.{digits}f} {unit} {'lower' if value < 0 else 'higher'} ({interval})"

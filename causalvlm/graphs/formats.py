@@ -1,0 +1,309 @@
+"""Causal graphs from and to other tools: networkx, GML, DOT, dagitty and DoWhy."""
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+import networkx as nx
+import pydot
+
+from causalvlm.errors import InputError
+from causalvlm.graphs.graph import CausalGraph, Edge
+from causalvlm.graphs.text import GraphParts, parse_dagitty, quote
+
+GraphFormat = Literal["text", "dot", "gml", "dagitty"]
+
+_SUFFIXES: dict[str, GraphFormat] = {
+    ".dot": "dot",
+    ".gv": "dot",
+    ".gml": "gml",
+    ".dagitty": "dagitty",
+    ".dag": "dagitty",
+    ".txt": "text",
+}
+_TRUE = {"1", "true", "yes"}
+_FALSE = {"0", "false", "no"}
+
+
+def read_graph(path: str | Path) -> CausalGraph:
+    """Read a graph file; its content says whether it is DOT, GML, dagitty or the short text form.
+
+    Raises:
+        InputError: no such file, or what `parse_graph` refuses.
+
+    Example:
+        >>> read_graph("no-such-file.dot")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: a graph file must exist; received 'no-such-file.dot'. Check the path.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"a graph file must exist; received {str(path)!r}. Check the path.") from None
+    except UnicodeDecodeError:
+        raise InputError(
+            f"a graph file must hold text in UTF-8; received {str(path)!r}. Save it as DOT, GML or dagitty text."
+        ) from None
+    try:
+        return parse_graph(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_graph(graph: CausalGraph, path: str | Path) -> None:
+    """Write a graph in the format of the file's suffix: .dot, .gv, .gml, .dagitty, .dag or .txt.
+
+    Raises:
+        InputError: another suffix.
+
+    Example:
+        >>> write_graph(CausalGraph("X -> Y"), "graph.pdf")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: a graph file must end in .dot, .gv, .gml, .dagitty, .dag, .txt; received
+        'graph.pdf'. Use one of these, or draw_graph for a figure.
+    """
+    form = _SUFFIXES.get(Path(path).suffix.lower())
+    if form is None:
+        raise InputError(
+            f"a graph file must end in {', '.join(_SUFFIXES)}; received {str(path)!r}. "
+            "Use one of these, or draw_graph for a figure."
+        )
+    Path(path).write_text(format_graph(graph, form), encoding="utf-8")
+
+
+def parse_graph(text: str) -> CausalGraph:
+    """Read a graph from DOT, GML, dagitty or the short text form, whichever `text` is.
+
+    A node is latent where DOT or GML says ``latent=true`` or ``observed=no``, dagitty ``[latent]``; a
+    bidirected edge is ``dir=both`` in DOT and ``<->`` in the others.
+
+    Raises:
+        InputError: text that its format does not allow, an undirected graph, or what `CausalGraph` refuses.
+
+    Example:
+        >>> parse_graph('digraph { X -> S -> Y; X -> Y [dir=both]; U [latent=true]; U -> X }')
+        CausalGraph('S -> Y; U -> X; X -> S; X <-> Y; latent U')
+        >>> parse_graph("dag { X -> S -> Y; X <-> Y }")
+        CausalGraph('S -> Y; X -> S; X <-> Y')
+    """
+    without_comments = re.sub(r"\A(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)+", "", text, flags=re.DOTALL)
+    if not without_comments:
+        raise InputError('a graph must name its nodes; received no text. Write for example "X -> S -> Y; X <-> Y".')
+    if re.match(r"graph\s*\[|Creator\b|Version\b", without_comments):
+        return _parse_gml(text)
+    if re.match(r'(?:strict\s+)?(?:di)?graph\b\s*(?:"[^"]*"|[\w.]+)?\s*\{', without_comments, re.IGNORECASE):
+        return _parse_dot(text)
+    if re.match(r'\w+\s*(?:"[^"]*"|\w+)?\s*\{', without_comments):
+        return _from_parts(parse_dagitty(without_comments))
+    return CausalGraph(text)
+
+
+def format_graph(graph: CausalGraph, form: GraphFormat) -> str:
+    """Write a graph as text that `parse_graph` reads back as an equal graph.
+
+    Raises:
+        InputError: an unknown format.
+
+    Example:
+        >>> print(format_graph(CausalGraph("X -> S; X <-> S; latent S"), "dot"))
+        digraph {
+          "S" [latent=true, style=dashed];
+          "X";
+          "X" -> "S";
+          "S" -> "X" [dir=both, style=dashed];
+        }
+        <BLANKLINE>
+    """
+    if form not in get_args(GraphFormat):
+        raise InputError(f"form must be one of {', '.join(get_args(GraphFormat))}; received {form!r}. Choose one.")
+    match form:
+        case "text":
+            return f"{graph}\n"
+        case "gml":
+            return "\n".join(nx.generate_gml(to_networkx(graph))) + "\n"
+        case "dot":
+            nodes = [f'"{node}"{_DOT_LATENT if node in graph.latent else ""}' for node in graph.nodes]
+            edges = [f'"{cause}" -> "{effect}"' for cause, effect in graph.directed]
+            hidden = [f'"{left}" -> "{right}" [dir=both, style=dashed]' for left, right in graph.bidirected]
+            return _block("digraph", nodes + edges + hidden, ";")
+        case "dagitty":
+            nodes = [f"{quote(node)}{' [latent]' if node in graph.latent else ''}" for node in graph.nodes]
+            edges = [f"{quote(cause)} -> {quote(effect)}" for cause, effect in graph.directed]
+            hidden = [f"{quote(left)} <-> {quote(right)}" for left, right in graph.bidirected]
+            return _block("dag", nodes + edges + hidden, "")
+
+
+_DOT_LATENT = " [latent=true, style=dashed]"
+
+
+def _block(opening: str, statements: list[str], end: str) -> str:
+    return "\n".join([f"{opening} {{", *(f"  {statement}{end}" for statement in statements), "}", ""])
+
+
+def to_networkx(graph: CausalGraph) -> "nx.DiGraph[str]":
+    """Convert to networkx; every bidirected edge becomes a latent node, so that DoWhy takes the result too.
+
+    Latent nodes carry ``latent=True`` and DoWhy's ``observed="no"``; those that stand for a bidirected edge
+    carry ``bidirected=True`` as well, by which `from_networkx` knows them.
+
+    Example:
+        >>> converted = to_networkx(CausalGraph("X -> Y; X <-> Y"))
+        >>> sorted(converted.edges)
+        [('U(X, Y)', 'X'), ('U(X, Y)', 'Y'), ('X', 'Y')]
+        >>> converted.nodes["U(X, Y)"]
+        {'latent': True, 'observed': 'no', 'bidirected': True}
+    """
+    converted: nx.DiGraph[str] = nx.DiGraph()
+    for node in graph.nodes:
+        converted.add_node(node, **({"latent": True, "observed": "no"} if node in graph.latent else {}))
+    converted.add_edges_from(graph.directed)
+    for left, right in graph.bidirected:
+        hidden = f"U({left}, {right})"
+        converted.add_node(hidden, latent=True, observed="no", bidirected=True)
+        converted.add_edges_from([(hidden, left), (hidden, right)])
+    return converted
+
+
+def from_networkx(graph: "nx.DiGraph[object]") -> CausalGraph:
+    """Convert from networkx; node names become text.
+
+    A node is latent where it has ``latent=True`` or DoWhy's ``observed="no"``; an edge with ``dir="both"`` is
+    bidirected.
+
+    Raises:
+        InputError: an undirected graph, or what `CausalGraph` refuses.
+
+    Example:
+        >>> import networkx as nx
+        >>> graph = nx.DiGraph([("U", "X"), ("U", "Y"), ("X", "Y")])
+        >>> graph.add_node("U", observed="no")
+        >>> from_networkx(graph)
+        CausalGraph('U -> X; U -> Y; X -> Y; latent U')
+    """
+    if not isinstance(graph, nx.DiGraph):
+        raise InputError(
+            f"a causal graph must be a networkx DiGraph; received a {type(graph).__name__}. "
+            "Give every edge its direction."
+        )
+    parts = GraphParts()
+    for node, attributes in graph.nodes(data=True):
+        if _says(attributes, "bidirected", _TRUE):
+            left, right = (str(effect) for effect in graph.successors(node))
+            parts.bidirected.append((left, right))
+        else:
+            parts.nodes.append(str(node))
+            parts.latent += [str(node)] * _is_latent(attributes)
+    folded = {node for node, attributes in graph.nodes(data=True) if _says(attributes, "bidirected", _TRUE)}
+    edges = ((cause, effect, data) for cause, effect, data in graph.edges(data=True) if cause not in folded)
+    _add_edges(parts, edges)
+    return _from_parts(parts)
+
+
+def from_dowhy(model: object) -> CausalGraph:
+    """Convert DoWhy's `CausalModel` or its `gcm` models; what DoWhy holds to be unobserved is latent.
+
+    Raises:
+        InputError: another object.
+
+    Example:
+        >>> from_dowhy("X -> Y")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: model must be a DoWhy CausalModel or gcm model; received a str. Use
+        parse_graph for text and from_networkx for a networkx graph.
+    """
+    # gcm models publish .graph; CausalModel keeps DoWhy's own graph class, which keeps the networkx graph.
+    inner = getattr(model, "graph", None) or getattr(getattr(model, "_graph", None), "_graph", None)
+    if not isinstance(inner, nx.DiGraph):
+        raise InputError(
+            f"model must be a DoWhy CausalModel or gcm model; received a {type(model).__name__}. "
+            "Use parse_graph for text and from_networkx for a networkx graph."
+        )
+    return from_networkx(inner)
+
+
+def _parse_gml(text: str) -> CausalGraph:
+    try:
+        return from_networkx(nx.parse_gml(text))
+    except nx.NetworkXError as error:
+        raise InputError(f"GML must follow its grammar; received an error: {error}. Mend this place.") from None
+
+
+def _parse_dot(text: str) -> CausalGraph:
+    said = io.StringIO()
+    # The parser prints where it stumbles and returns None; on import it uses old names of pyparsing.
+    with contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        graphs = pydot.graph_from_dot_data(text)
+    if not graphs:
+        where = said.getvalue().strip().splitlines()
+        raise InputError(f"DOT must follow its grammar; received an error: {where[-1] if where else text!r}. Mend it.")
+    if graphs[0].get_type() != "digraph":
+        raise InputError("DOT must be a digraph; received an undirected graph. Write digraph { X -> Y }.")
+    parts = GraphParts()
+    _add_dot(parts, graphs[0])
+    return _from_parts(parts)
+
+
+def _add_dot(parts: GraphParts, graph: pydot.Graph) -> None:
+    for node in graph.get_node_list():
+        if node.get_name() not in ("node", "edge", "graph"):  # these set defaults
+            name = _dot_name(node.get_name())
+            parts.nodes.append(name)
+            parts.latent += [name] * _is_latent(node.get_attributes())
+    defaults = {key: value for default in graph.get_edge_defaults() for key, value in default.items()}
+    _add_edges(
+        parts,
+        (
+            (cause, effect, {**defaults, **edge.get_attributes()})
+            for edge in graph.get_edge_list()
+            for cause in _dot_ends(edge.get_source())
+            for effect in _dot_ends(edge.get_destination())
+        ),
+    )
+    for subgraph in graph.get_subgraph_list():
+        _add_dot(parts, subgraph)
+
+
+def _dot_ends(end: object) -> list[str]:
+    """The nodes at one end of a DOT edge: a name, with or without a port, or a group in braces."""
+    return [_dot_name(str(name)) for name in (end["nodes"] if isinstance(end, Mapping) else [end])]
+
+
+def _dot_name(name: str) -> str:
+    return name[1:-1] if name.startswith('"') else name.split(":")[0]
+
+
+def _add_edges(parts: GraphParts, edges: Iterable[tuple[object, object, Mapping[str, object]]]) -> None:
+    for cause, effect, attributes in edges:
+        edge: Edge = (str(cause), str(effect))
+        match str(attributes.get("dir", "forward")).strip('"'):
+            case "forward":
+                parts.directed.append(edge)
+            case "both":
+                parts.bidirected.append(edge)
+            case "back":
+                parts.directed.append((edge[1], edge[0]))
+            case other:
+                raise InputError(
+                    f"dir must be forward, back or both; received {other!r} on {edge[0]} -> {edge[1]}. "
+                    "Give the edge its direction."
+                )
+
+
+def _is_latent(attributes: Mapping[str, object]) -> bool:
+    return _says(attributes, "latent", _TRUE) or _says(attributes, "observed", _FALSE)
+
+
+def _says(attributes: Mapping[str, object], key: str, answers: set[str]) -> bool:
+    return str(attributes.get(key)).strip('"').lower() in answers
+
+
+def _from_parts(parts: GraphParts) -> CausalGraph:
+    return CausalGraph(parts.directed, bidirected=parts.bidirected, latent=parts.latent, nodes=parts.nodes)

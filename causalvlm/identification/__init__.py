@@ -1,0 +1,1 @@
+"""Which observed quantity equals an effect, found in a causal graph."""

@@ -1,0 +1,294 @@
+"""Search for the sets of variables that meet the back-door or the front-door criterion, in polynomial time.
+
+Back-door (Pearl, Causality 2009, definition 3.3.1). A smallest set is a smallest vertex cut in the moral graph
+of the ancestors of treatment and outcome (van der Zander, Liskiewicz, Textor, "Separators and adjustment sets
+in causal graphs", Artificial Intelligence 270, 2019). Among the smallest the one nearest the outcome is taken:
+it gives the most precise estimate (Smucler, Rotnitzky, "A note on efficient minimum cost adjustment sets in
+causal graphical models", Journal of Causal Inference 10, 2022).
+
+Front-door (definition 3.3.3), within levels of covariates C that are no effects of the treatment:
+
+1. full mediation: the mediators intercept every directed path from treatment to outcome;
+2. first stage: C blocks every back-door path from the treatment to the mediators;
+3. second stage: C and the treatment block every back-door path from the mediators to the outcome.
+
+For a given C the sets that meet 2 and 3 are closed under union, so there is a largest one, found by striking
+out what can be in none (Jeong, Tian, Bareinboim, "Finding and listing front-door adjustment sets", NeurIPS
+2022); the criterion can be met if and only if that set meets 1.
+"""
+
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx as nx
+
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.graphs.paths import CausalPath
+from causalvlm.graphs.separators import Node, moral_graph, smallest_cut
+
+Names = frozenset[str]
+
+SEARCH_BUDGET = 200
+"""How many mediator sets the search for shared covariates tries before it gives up."""
+
+COMPETITORS = 8
+"""How many minimal front-door sets compete for the smallest, where the first is not provably so."""
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """A set that meets a criterion; without a mediator it is a back-door set.
+
+    Attributes:
+        mediators: carry the effect, for the front door.
+        covariates: are adjusted for.
+
+    Example:
+        >>> Adjustment(frozenset("S"), frozenset()).variables
+        frozenset({'S'})
+    """
+
+    mediators: Names
+    covariates: Names
+
+    @property
+    def variables(self) -> Names:
+        """All variables of the set."""
+        return self.mediators | self.covariates
+
+
+@dataclass(frozen=True)
+class Question:
+    """The effect of `treatment` on `outcome` in `graph`, and what its answer is made of.
+
+    Example:
+        >>> question = Question(CausalGraph("C -> X -> S -> Y; C -> Y"), "X", "Y")
+        >>> sorted(question.mediators), sorted(question.covariates)
+        (['S'], ['C'])
+        >>> sorted(question.smallest_back_door().variables)
+        ['C']
+    """
+
+    graph: CausalGraph
+    treatment: str
+    outcome: str
+
+    @cached_property
+    def on_the_way(self) -> Names:
+        """The nodes between treatment and outcome on directed paths, latent ones too."""
+        between = self.graph.descendants(self.treatment) & self.graph.ancestors(self.outcome)
+        return between - {self.treatment, self.outcome}
+
+    @cached_property
+    def mediators(self) -> Names:
+        """The observed nodes between treatment and outcome; others never help the front door."""
+        return self.on_the_way - self.graph.latent
+
+    @cached_property
+    def covariates(self) -> Names:
+        """The observed nodes that the treatment does not cause and that cause treatment or outcome.
+
+        No other node is needed: what separates two sets in a graph still does so without the nodes that
+        are ancestors of neither.
+        """
+        causes = self.graph.ancestors({self.treatment, self.outcome}) - self.graph.latent
+        return causes - self.graph.descendants(self.treatment) - {self.outcome}
+
+    @cached_property
+    def back_doors(self) -> CausalGraph:
+        """The graph without the edges out of the treatment: what still reaches it is confounding."""
+        return self.graph.without_effects(self.treatment)
+
+    def smallest_back_door(self, allowed: Names | None = None) -> Adjustment | None:
+        """Find a smallest back-door set among the `allowed` nodes (all, if not given), or None."""
+        covariates = self.covariates if allowed is None else self.covariates & allowed
+        moral = moral_graph(self.back_doors, {self.treatment, self.outcome})
+        cut = smallest_cut(moral.to_directed(), self.treatment, self.outcome, covariates)
+        return None if cut is None else Adjustment(frozenset(), cut)
+
+    def is_front_door(self, mediators: Names, covariates: Names) -> bool:
+        """Tell whether the three conditions hold."""
+        return (
+            self.intercepts(mediators)
+            and not mediators & self.back_doors.d_connected(self.treatment, given=covariates)
+            and not mediators & self._second_stage_leaks(mediators, covariates)
+        )
+
+    def intercepts(self, nodes: Set[str]) -> bool:
+        """Tell whether every directed path from treatment to outcome passes through `nodes`."""
+        inner = self.graph.without_effects(*nodes)
+        return self.outcome not in inner.descendants(self.treatment)
+
+    def _second_stage_leaks(self, mediators: Names, covariates: Names) -> set[str]:
+        given = {self.treatment, *covariates}
+        return self.graph.without_effects(*mediators).d_connected(self.outcome, given=given)
+
+    def _largest_front_door(self, mediators: Names, covariates: Names) -> Names:
+        """The largest part of `mediators` that meets conditions 2 and 3 given exactly these covariates."""
+        kept = mediators - self.back_doors.d_connected(self.treatment, given=covariates)
+        while leaks := kept & self._second_stage_leaks(kept, covariates):
+            kept -= leaks
+        return kept
+
+    def smallest_front_door(self) -> Adjustment | None:
+        """Find a smallest front-door set, or None.
+
+        Smallest is proven where the mediators are a smallest cut of the directed paths and at most one covariate
+        joins them. Elsewhere the first few minimal sets compete.
+        """
+        found = self.small_front_door()
+        if found is None:
+            return None
+        cut = self._smallest_mediators(self.mediators)
+        if cut is not None and len(found.mediators) == len(cut) and len(found.covariates) <= 1:
+            return found
+        return minimal_sets(self.small_front_door, self.graph.nodes, limit=COMPETITORS)[0]
+
+    def small_front_door(self, allowed: Names | None = None) -> Adjustment | None:
+        """Find a front-door set of which no variable can be spared, among the `allowed` nodes; or None.
+
+        Sets without covariates come first. The mediators are a smallest vertex cut wherever one meets the
+        criterion, again the one nearest the outcome, which tells least about the treatment and so overlaps most.
+        """
+        allowed = frozenset(self.graph.nodes) if allowed is None else allowed
+        mediators, covariates = self.mediators & allowed, self.covariates & allowed
+        largest = self._largest_front_door(mediators, frozenset())
+        if self.intercepts(largest):
+            return self._spare(largest, frozenset())
+        return self._conditional_front_door(mediators, covariates)
+
+    def _conditional_front_door(self, mediators: Names, covariates: Names) -> Adjustment | None:
+        """Search for mediators and covariates together.
+
+        For given mediators `covariates_for` is complete: if any covariates serve, those do. Mediators which no
+        covariates can serve are struck out. Only where the rest disagree on the covariates does the search
+        branch, by leaving one mediator out at a time; `SEARCH_BUDGET` keeps that polynomial.
+        """
+        queue, seen = [mediators], {mediators}
+        for candidates in queue:
+            kept = self.possible_mediators(candidates, covariates)
+            if not self.intercepts(kept):
+                continue
+            chosen = self.covariates_for(kept, covariates)
+            if self.is_front_door(kept, chosen):
+                return self._spare(self._largest_front_door(mediators, chosen), chosen)
+            fewer = [kept - {node} for node in sorted(kept)]
+            queue += [nodes for nodes in fewer if nodes not in seen][: SEARCH_BUDGET - len(queue)]
+            seen.update(fewer)
+        return None
+
+    def possible_mediators(self, mediators: Names, covariates: Names) -> Names:
+        """Strike out the mediators that fail condition 2 or 3 whatever the covariates."""
+        kept = self.unconfounded(mediators, covariates)
+        while True:
+            muted = self.graph.without_effects(*kept)
+            leaks = {node for node in kept if self.second_stage_path(node, muted, covariates)}
+            if not leaks:
+                return kept
+            kept -= leaks
+
+    def unconfounded(self, mediators: Names, covariates: Names) -> Names:
+        """The mediators that meet condition 2 with some of the covariates: with all causes among them, if at all."""
+        causes = {node: self.causes_among(covariates, {node}) for node in mediators}
+        reached = {given: self.back_doors.d_connected(self.treatment, given=given) for given in set(causes.values())}
+        return frozenset(node for node in mediators if node not in reached[causes[node]])
+
+    def second_stage_path(self, node: str, muted: CausalGraph, covariates: Names) -> CausalPath | None:
+        """A path from `node` to the outcome, in the graph without the mediators' effects, that no covariates block."""
+        causes = covariates & muted.ancestors({self.treatment, self.outcome, node})
+        return muted.open_path(node, self.outcome, given=causes | {self.treatment})
+
+    def causes_among(self, covariates: Names, nodes: Set[str]) -> Names:
+        """The covariates that cause the treatment or `nodes`; they block condition 2 if anything does."""
+        return covariates & self.graph.ancestors({self.treatment, *nodes})
+
+    def covariates_for(self, mediators: Names, covariates: Names) -> Names:
+        """The covariates that serve these mediators, if any do.
+
+        Causes of treatment and mediators never hurt (they open no collider that is not open anyway). Causes of the
+        outcome alone may open one in condition 2, so only those that condition 3 meets first are taken: any
+        valid set contains them or an effect of them.
+        """
+        causes = self.causes_among(covariates, mediators)
+        others = (covariates & self.graph.ancestors(self.outcome)) - causes
+        second_stage = self.graph.without_effects(*mediators)
+        moral = moral_graph(second_stage, {self.treatment, self.outcome, *mediators})
+        moral.remove_nodes_from(causes | {self.treatment})
+        met: set[str] = set()
+        inner, seen = list[Node](mediators), set[Node](mediators)
+        while inner:
+            for node in moral.adj[inner.pop()]:
+                if node in others:
+                    met.add(str(node))
+                elif node not in seen:
+                    seen.add(node)
+                    inner.append(node)
+        return causes | met
+
+    def _spare(self, mediators: Names, covariates: Names) -> Adjustment:
+        """Shrink a valid set until no variable can be spared."""
+        cut = self._smallest_mediators(mediators)
+        if cut is not None and self.is_front_door(cut, covariates):
+            mediators = cut  # no part of a smallest cut is a cut: only covariates may be spared
+        found, fixed = Adjustment(mediators, covariates), mediators == cut
+        while smaller := next(filter(self._is_valid, _one_less(found, fixed)), None):
+            found = smaller
+        return found
+
+    def _smallest_mediators(self, allowed: Names) -> Names | None:
+        """The smallest cut of the directed paths."""
+        nodes = self.on_the_way | {self.treatment, self.outcome}
+        paths: nx.DiGraph[Node] = nx.DiGraph()
+        paths.add_nodes_from(nodes)
+        paths.add_edges_from(edge for edge in self.graph.directed if nodes.issuperset(edge))
+        return smallest_cut(paths, self.treatment, self.outcome, allowed)
+
+    def _is_valid(self, adjustment: Adjustment) -> bool:
+        return self.is_front_door(adjustment.mediators, adjustment.covariates)
+
+
+def _one_less(adjustment: Adjustment, mediators_are_fixed: bool) -> Iterable[Adjustment]:
+    for node in sorted(adjustment.covariates):
+        yield Adjustment(adjustment.mediators, adjustment.covariates - {node})
+    if mediators_are_fixed:
+        return
+    for node in sorted(adjustment.mediators):
+        yield Adjustment(adjustment.mediators - {node}, adjustment.covariates)
+
+
+def minimal_sets(find: Callable[[Names], Adjustment | None], allowed: Iterable[str], *, limit: int) -> list[Adjustment]:
+    """List the sets of which no variable can be spared, at most `limit` of them, smallest first.
+
+    A minimal set other than the one found must do without one of its variables; forbidding each in turn meets
+    all of them (the hitting-set tree of Reiter, "A theory of diagnosis from first principles", Artificial
+    Intelligence 32, 1987).
+
+    Example:
+        >>> question = Question(CausalGraph("X -> S1 -> S2 -> Y; X <-> Y"), "X", "Y")
+        >>> [sorted(found.variables) for found in minimal_sets(question.small_front_door, "S1 S2".split(), limit=9)]
+        [['S1'], ['S2']]
+    """
+    queue = [frozenset(allowed)]
+    seen, found = set(queue), dict[Adjustment, None]()
+    for nodes in queue:
+        if len(found) == limit:
+            break
+        if (adjustment := find(nodes)) is None:
+            continue
+        found[adjustment] = None
+        fewer = {nodes - {node} for node in adjustment.variables} - seen
+        seen |= fewer
+        queue += sorted(fewer, key=sorted)
+    return sorted(found, key=size)
+
+
+def size(adjustment: Adjustment) -> tuple[bool, int, list[str]]:
+    """Order sets: front-door sets with covariates last, then by the number of variables, then by name.
+
+    Example:
+        >>> size(Adjustment(frozenset("S"), frozenset()))
+        (False, 1, ['S'])
+    """
+    variables = adjustment.variables
+    return bool(adjustment.mediators and adjustment.covariates), len(variables), sorted(variables)

@@ -1,0 +1,154 @@
+"""The estimands: which observed quantity equals an effect, and what must hold for that."""
+
+from dataclasses import dataclass
+
+from causalvlm.graphs.latex import latex_name
+
+
+@dataclass(frozen=True)
+class BackDoor:
+    """Adjustment for `adjustment`: P(Y | do(X)) = sum_Z P(Y | X, Z) P(Z) (Pearl, Causality 2009, theorem 3.3.2).
+
+    Attributes:
+        treatment: the node that is set.
+        outcome: the node that answers.
+        adjustment: the nodes to adjust for, sorted; empty where nothing confounds.
+
+    Example:
+        >>> print(BackDoor("X", "Y", ("G_i",)).text())
+        P(Y | do(X)) = sum_{G_i} P(Y | X, G_i) P(G_i)
+        >>> print(BackDoor("X", "Y", ()).text())
+        P(Y | do(X)) = P(Y | X)
+    """
+
+    treatment: str
+    outcome: str
+    adjustment: tuple[str, ...]
+
+    def text(self) -> str:
+        """Print the functional as plain text."""
+        effect = f"P({self.outcome} | do({self.treatment}))"
+        if not self.adjustment:
+            return f"{effect} = P({self.outcome} | {self.treatment})"
+        given = ", ".join(self.adjustment)
+        return f"{effect} = sum_{{{given}}} P({self.outcome} | {self.treatment}, {given}) P({given})"
+
+    def latex(self) -> str:
+        r"""Print the functional as LaTeX math, without dollar signs.
+
+        Example:
+            >>> print(BackDoor("X", "Y", ("G_i",)).latex())
+            P(Y \mid \mathrm{do}(X)) = \sum_{G_{i}} P(Y \mid X, G_{i})\, P(G_{i})
+        """
+        treatment, outcome = latex_name(self.treatment), latex_name(self.outcome)
+        effect = rf"P({outcome} \mid \mathrm{{do}}({treatment}))"
+        if not self.adjustment:
+            return rf"{effect} = P({outcome} \mid {treatment})"
+        given = _latex_names(self.adjustment)
+        return rf"{effect} = \sum_{{{given}}} P({outcome} \mid {treatment}, {given})\, P({given})"
+
+    def assumptions(self) -> tuple[str, ...]:
+        """What must hold in the world for the functional to be the effect.
+
+        Example:
+            >>> BackDoor("X", "Y", ("G_i",)).assumptions()
+            ('every back-door path from X to Y is blocked by G_i',)
+        """
+        x, y = self.treatment, self.outcome
+        if not self.adjustment:
+            return (f"nothing confounds {x} and {y}",)
+        return (f"every back-door path from {x} to {y} is blocked by {_and(self.adjustment)}",)
+
+
+@dataclass(frozen=True)
+class FrontDoor:
+    """Adjustment through `mediators`, within levels of `covariates` (Pearl, Causality 2009, theorem 3.3.4).
+
+    P(Y | do(X)) = sum_C P(C) sum_S P(S | X, C) sum_X' P(Y | X', S, C) P(X' | C); the covariates are no
+    effects of the treatment. Without a directed path from treatment to outcome `mediators` is empty, and the
+    formula says what it should: P(Y | do(X)) = P(Y).
+
+    Attributes:
+        treatment: the node that is set.
+        outcome: the node that answers.
+        mediators: the nodes that carry the whole effect, sorted.
+        covariates: the nodes within whose levels the criterion holds, sorted.
+
+    Example:
+        >>> print(FrontDoor("X", "Y", ("S",)).text())
+        P(Y | do(X)) = sum_{S} P(S | X) sum_{X'} P(Y | X', S) P(X')
+        >>> print(FrontDoor("X", "Y", ("S",), ("C",)).text())
+        P(Y | do(X)) = sum_{C} P(C) sum_{S} P(S | X, C) sum_{X'} P(Y | X', S, C) P(X' | C)
+    """
+
+    treatment: str
+    outcome: str
+    mediators: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Print the functional as plain text."""
+        effect = f"P({self.outcome} | do({self.treatment})) = "
+        if not self.mediators:
+            return f"{effect}P({self.outcome})"
+        s, c, x = ", ".join(self.mediators), ", ".join(self.covariates), self.treatment
+        if not c:
+            return f"{effect}sum_{{{s}}} P({s} | {x}) sum_{{{x}'}} P({self.outcome} | {x}', {s}) P({x}')"
+        return (
+            f"{effect}sum_{{{c}}} P({c}) sum_{{{s}}} P({s} | {x}, {c}) "
+            f"sum_{{{x}'}} P({self.outcome} | {x}', {s}, {c}) P({x}' | {c})"
+        )
+
+    def latex(self) -> str:
+        r"""Print the functional as LaTeX math, without dollar signs.
+
+        Example:
+            >>> print(FrontDoor("X", "Y", ("S",)).latex())
+            P(Y \mid \mathrm{do}(X)) = \sum_{S} P(S \mid X) \sum_{X'} P(Y \mid X', S)\, P(X')
+        """
+        x, y = latex_name(self.treatment), latex_name(self.outcome)
+        effect = rf"P({y} \mid \mathrm{{do}}({x})) = "
+        if not self.mediators:
+            return rf"{effect}P({y})"
+        s, c = _latex_names(self.mediators), _latex_names(self.covariates)
+        if not c:
+            return rf"{effect}\sum_{{{s}}} P({s} \mid {x}) \sum_{{{x}'}} P({y} \mid {x}', {s})\, P({x}')"
+        return (
+            rf"{effect}\sum_{{{c}}} P({c}) \sum_{{{s}}} P({s} \mid {x}, {c}) "
+            rf"\sum_{{{x}'}} P({y} \mid {x}', {s}, {c})\, P({x}' \mid {c})"
+        )
+
+    def assumptions(self) -> tuple[str, ...]:
+        """What must hold in the world for the functional to be the effect.
+
+        Example:
+            >>> for assumption in FrontDoor("X", "Y", ("S",)).assumptions():
+            ...     print(assumption)
+            full mediation: every directed path from X to Y passes through S
+            first stage: no back-door path from X to S is open
+            second stage: every back-door path from S to Y is blocked by X
+            >>> FrontDoor("X", "Y", ()).assumptions()
+            ('no directed path leads from X to Y',)
+        """
+        x, y = self.treatment, self.outcome
+        if not self.mediators:
+            return (f"no directed path leads from {x} to {y}",)
+        s = _and(self.mediators)
+        given = f" given {_and(self.covariates)}" if self.covariates else ""
+        return (
+            f"full mediation: every directed path from {x} to {y} passes through {s}",
+            f"first stage: no back-door path from {x} to {s} is open{given}",
+            f"second stage: every back-door path from {s} to {y} is blocked by {_and((x, *self.covariates))}",
+        )
+
+
+Estimand = BackDoor | FrontDoor
+"""What can be estimated: `match` on it."""
+
+
+def _and(names: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _latex_names(names: tuple[str, ...]) -> str:
+    return ", ".join(latex_name(name) for name in names)

@@ -1,0 +1,136 @@
+"""Find in a causal graph which observed quantity equals the effect."""
+
+from typing import get_args
+
+from causalvlm.errors import InputError, NotIdentifiedError
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.identification.adjustment import Adjustment, Question, minimal_sets
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.remedies import (
+    MOST_CHANGES,
+    Strategy,
+    back_door_failure,
+    find_remedies,
+    front_door_failure,
+)
+
+
+def identify(
+    graph: CausalGraph,
+    *,
+    treatment: str,
+    outcome: str,
+    strategy: Strategy = "any",
+) -> Estimand:
+    """Find what identifies the effect of `treatment` on `outcome`: a smallest back-door or front-door set.
+
+    With ``strategy="any"`` the back door comes first, because it needs fewer assumptions and gives narrower
+    intervals; the front door is tried where no observed set closes the back door. Ask for one of them to get that
+    one. Both criteria are sound; neither is complete: an effect that only a general algorithm identifies
+    (Shpitser, Pearl, AAAI 2006) is reported as not identified *by adjustment*. Time is polynomial in the nodes.
+
+    Args:
+        graph: the causal graph.
+        treatment: the observed node that is set.
+        outcome: the observed node that answers.
+        strategy: ``"any"``, ``"back-door"`` or ``"front-door"``.
+
+    Raises:
+        InputError: unknown, equal or latent treatment and outcome, or an unknown strategy.
+        NotIdentifiedError: no set meets a criterion; says which condition fails, along which path, and what mends it.
+
+    Example:
+        >>> identify(CausalGraph("X -> S -> Y; X <-> Y"), treatment="X", outcome="Y")
+        FrontDoor(treatment='X', outcome='Y', mediators=('S',), covariates=())
+        >>> identify(CausalGraph("X -> S -> Y; C -> {X Y}"), treatment="X", outcome="Y")
+        BackDoor(treatment='X', outcome='Y', adjustment=('C',))
+    """
+    question = _ask(graph, treatment, outcome, strategy)
+    if strategy != "front-door" and (found := question.smallest_back_door()):
+        return _back_door(question, found)
+    if strategy != "back-door" and (found := question.smallest_front_door()):
+        return _front_door(question, found)
+    raise _not_identified(question, strategy)
+
+
+def adjustment_sets(
+    graph: CausalGraph,
+    *,
+    treatment: str,
+    outcome: str,
+    strategy: Strategy = "any",
+    limit: int = 100,
+) -> tuple[Estimand, ...]:
+    """List the sets of which no variable can be spared: back door first, then front door, each smallest first.
+
+    A front-door set is its mediators and its covariates together; sets without covariates come first.
+
+    Args:
+        graph: the causal graph.
+        treatment: the observed node that is set.
+        outcome: the observed node that answers.
+        strategy: which criterion; ``"any"`` lists the sets of both.
+        limit: at most so many sets of each kind; there may be exponentially many.
+
+    Raises:
+        InputError: as `identify`, or a `limit` below 1.
+
+    Example:
+        >>> for estimand in adjustment_sets(CausalGraph("X -> S1 -> S2 -> Y; X <-> Y"), treatment="X", outcome="Y"):
+        ...     print(estimand.mediators)
+        ('S1',)
+        ('S2',)
+    """
+    if limit < 1:
+        raise InputError(f"limit must be at least 1; received {limit}. Leave it out to list up to 100 sets.")
+    question = _ask(graph, treatment, outcome, strategy)
+    found: list[Estimand] = []
+    if strategy != "front-door":
+        sets = minimal_sets(question.smallest_back_door, question.graph.nodes, limit=limit)
+        found += [_back_door(question, adjustment) for adjustment in sets]
+    if strategy != "back-door":
+        sets = minimal_sets(question.small_front_door, question.graph.nodes, limit=limit)
+        found += [_front_door(question, adjustment) for adjustment in sets]
+    return tuple(found)
+
+
+def _ask(graph: CausalGraph, treatment: str, outcome: str, strategy: str) -> Question:
+    graph.known(treatment, "treatment")
+    graph.known(outcome, "outcome")
+    if strategy not in get_args(Strategy):
+        raise InputError(f"strategy must be any, back-door or front-door; received {strategy!r}. Choose one of these.")
+    if treatment == outcome:
+        raise InputError(f"treatment and outcome must differ; received {treatment!r} for both. Name two nodes.")
+    for role, node in (("treatment", treatment), ("outcome", outcome)):
+        if node in graph.latent:
+            raise InputError(
+                f"{role} must be observed; received {node!r}, which is latent. Ask about an observed node, or "
+                f"mark it as observed: graph.observe({node!r})."
+            )
+    return Question(graph, treatment, outcome)
+
+
+def _back_door(question: Question, found: Adjustment) -> BackDoor:
+    return BackDoor(question.treatment, question.outcome, tuple(sorted(found.covariates)))
+
+
+def _front_door(question: Question, found: Adjustment) -> FrontDoor:
+    mediators, covariates = tuple(sorted(found.mediators)), tuple(sorted(found.covariates))
+    return FrontDoor(question.treatment, question.outcome, mediators, covariates)
+
+
+def _not_identified(question: Question, strategy: Strategy) -> NotIdentifiedError:
+    """Explain the failure: the front door's where it was tried, with the open back door beside it."""
+    failures = [front_door_failure(question)] if strategy != "back-door" else []
+    failures += [back_door_failure(question)] if strategy != "front-door" else []
+    remedies = tuple(remedy.text for remedy in find_remedies(question, strategy))
+    by = "adjustment" if strategy == "any" else f"the {strategy} criterion"
+    sentences = [f"the effect of {question.treatment} on {question.outcome} is not identified by {by}."]
+    sentences += [f"{failure.condition}; {failure.path} stays open." for failure in failures]
+    if remedies:
+        sentences.append(f"Any of these would mend it, where it is true to the world: {'; '.join(remedies)}.")
+    else:
+        sentences.append(f"No {MOST_CHANGES} observations or removed edges on the open paths would mend it.")
+    return NotIdentifiedError(
+        " ".join(sentences), condition=failures[0].condition, open_path=str(failures[0].path), remedies=remedies
+    )

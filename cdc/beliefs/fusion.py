@@ -1,0 +1,120 @@
+"""Dempster's rule for subjective opinions, in closed form and in log space.
+
+The reduced rule for two opinions (Han et al., Trusted Multi-View Classification, ICLR 2021) with conflict
+C = sum_{i != j} b1_i b2_j is b_k = (b1_k b2_k + b1_k u2 + b2_k u1) / (1 - C), u = u1 u2 / (1 - C). Since
+b_k / u = e_k / K, it reads 1 + e_k / K = (1 + e1_k / K) (1 + e2_k / K): folding M opinions is a sum of
+log1p(e_k / K), whatever the order. [derived; tests/cdc/beliefs/test_fusion.py checks it against the fold]
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cdc.beliefs.evidence import Opinion
+from cdc.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Fused opinions on N images over K classes.
+
+    Attributes:
+        belief: [N, K], mass on each class.
+        uncertainty: [N], mass on "I do not know".
+        probabilities: [N, K], mean of the Dirichlet: b_k + u / K.
+        labels: [N], most believed class.
+    """
+
+    belief: Float[Tensor, "rows classes"]
+    uncertainty: Float[Tensor, " rows"]
+
+    @property
+    def probabilities(self) -> Float[Tensor, "rows classes"]:
+        """Mean of the Dirichlet: b_k + u / K; rows sum to one."""
+        return self.belief + self.uncertainty.unsqueeze(-1) / self.belief.shape[-1]
+
+    @property
+    def labels(self) -> Int[Tensor, " rows"]:
+        """Most believed class of each row."""
+        return self.belief.argmax(-1)
+
+
+def combine(opinions: Opinion, *, independence: float = 1.0) -> Prediction:
+    """Fuse the opinions of M templates by Dempster's rule.
+
+    Args:
+        opinions: belief [M, N, K] and uncertainty [M, N].
+        independence: 1 is Dempster's rule, which takes the sources for independent. Templates read the same image
+            and are not: 0 weighs each source by 1/M, so that M equal opinions fuse to that opinion. In between, the
+            weight of each source is w = independence + (1 - independence) / M. [ours]
+
+    Returns:
+        The fused opinion on each image.
+
+    Raises:
+        InputError: if `independence` is outside [0, 1] or an opinion's masses do not sum to one.
+
+    Example:
+        >>> belief = torch.tensor([[[0.6, 0.1]], [[0.5, 0.2]]])
+        >>> fused = combine(Opinion(belief, uncertainty=torch.tensor([[0.3], [0.3]])))
+        >>> fused.labels, round(float(fused.uncertainty), 4)
+        (tensor([0]), 0.1084)
+    """
+    mass = opinions.belief.detach().sum(-1) + opinions.uncertainty.detach()
+    if not torch.allclose(mass, torch.ones_like(mass), atol=1e-3):
+        raise InputError(
+            f"belief and uncertainty must sum to one in every row; received sums from {float(mass.min()):.4g} to "
+            f"{float(mass.max()):.4g}. Make opinions from evidence with to_opinion."
+        )
+    belief, uncertainty = opinions.belief.float(), opinions.uncertainty.float().unsqueeze(-1)
+    tiny = torch.finfo(torch.float32).tiny
+    return _from_log_strength(fuse_log_strength(torch.log1p(belief / uncertainty.clamp(min=tiny)), independence))
+
+
+def combine_evidence(evidence: Float[Tensor, "templates rows classes"], *, independence: float = 1.0) -> Prediction:
+    """`combine` straight from evidence, without passing through masses.
+
+    Example:
+        >>> round(float(combine_evidence(torch.full((2, 1, 2), 2.0)).uncertainty), 4)
+        0.1429
+    """
+    classes = evidence.shape[-1]
+    return _from_log_strength(fuse_log_strength(torch.log1p(evidence.float() / classes), independence))
+
+
+def fuse_evidence(
+    evidence: Float[Tensor, "templates rows classes"], *, independence: float = 1.0
+) -> Float[Tensor, "rows classes"]:
+    """Evidence of the fused opinion, K (prod_m (1 + e^m_k / K)^w - 1), in float64 because products of evidence grow.
+
+    Example:
+        >>> fuse_evidence(torch.full((2, 1, 2), 2.0))
+        tensor([[6., 6.]], dtype=torch.float64)
+    """
+    classes = evidence.shape[-1]
+    return classes * torch.expm1(fuse_log_strength(torch.log1p(evidence.double() / classes), independence))
+
+
+def fuse_log_strength(
+    log_strength: Float[Tensor, "templates *_ classes"], independence: float
+) -> Float[Tensor, "*_ classes"]:
+    """Fused log(1 + e_k / K): the weighted sum over templates of each one's own.
+
+    Example:
+        >>> fuse_log_strength(torch.ones(3, 1, 2), 1.0)
+        tensor([[3., 3.]])
+    """
+    if not 0 <= independence <= 1:
+        raise InputError(f"independence must be between 0 and 1; received {independence}.")
+    return log_strength.sum(0) * (independence + (1 - independence) / len(log_strength))
+
+
+def _from_log_strength(log_strength: Float[Tensor, "rows classes"]) -> Prediction:
+    """Masses from L_k = log(1 + e_k / K): b_k and u are the softmax of log(e_k / K) and 0."""
+    # log(exp(L) - 1), stable for large L; the floor keeps the gradient finite where there is no evidence at all.
+    floor = torch.finfo(torch.float32).tiny
+    ratio = log_strength + torch.log((-torch.expm1(-log_strength)).clamp(min=floor))
+    masses = torch.cat([ratio, torch.zeros_like(ratio[:, :1])], dim=-1).softmax(-1)
+    return Prediction(belief=masses[:, :-1], uncertainty=masses[:, -1])

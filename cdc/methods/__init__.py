@@ -1,0 +1,1 @@
+"""The methods: what each learns, how it classifies, and the registry that names them."""

@@ -1,0 +1,59 @@
+"""Prompt templates: the hand-crafted one of a data set, and the words that learnable ones start from."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cdc.backbones.backbone import Backbone
+from cdc.errors import InputError
+from cdc.prompts.text_encoding import initial_contexts
+
+PHRASES = ("a photo of a", "a picture of the", "an image of one", "this is a good")
+"""Words that the learnable templates start from: four tokens each in CLIP's and BERT's vocabularies, more in others."""
+
+REPEAT_NOISE = 0.1
+"""Noise on a phrase that is used again, relative to the spread of the embeddings: equal templates would stay equal."""
+
+
+def fill_template(template: str, class_names: Sequence[str]) -> list[str]:
+    """Put each class name (underscores as spaces) into the template.
+
+    Raises:
+        InputError: if the template does not contain ``{}`` exactly once.
+
+    Example:
+        >>> fill_template("a photo of a {}.", ["polar_bear"])
+        ['a photo of a polar bear.']
+    """
+    if template.count("{}") != 1:
+        raise InputError(f"a template must contain '{{}}' once; received {template!r}.")
+    return [template.format(name.replace("_", " ")) for name in class_names]
+
+
+def start_contexts(
+    backbone: Backbone, *, templates: int, context_tokens: int, generator: torch.Generator
+) -> Float[Tensor, "templates tokens dim"]:
+    """Context tokens that M templates start from: the words of `PHRASES`, one phrase each.
+
+    With other than four tokens, a phrase is cut to its last words or preceded by random tokens with the spread of
+    word embeddings. A phrase that is used a second time gets noise.
+
+    Args:
+        backbone: whose vocabulary to use.
+        templates: M.
+        context_tokens: d.
+        generator: source of the random tokens and the noise, on the CPU.
+    """
+    # One by one: a tokenizer may cut one phrase into more tokens than another.
+    words = [initial_contexts(backbone, [phrase])[0].cpu() for phrase in PHRASES]
+    spread = torch.cat(words).std()
+    rows: list[Tensor] = []
+    for index in range(templates):
+        phrase = words[index % len(PHRASES)][-context_tokens:]
+        missing = context_tokens - len(phrase)
+        extra = torch.randn(missing, phrase.shape[-1], generator=generator) * spread
+        noise = torch.randn(phrase.shape, generator=generator) * spread * REPEAT_NOISE
+        rows.append(torch.cat([extra, phrase + noise if index >= len(PHRASES) else phrase]))
+    return torch.stack(rows).to(backbone.device)

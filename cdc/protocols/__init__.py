@@ -1,0 +1,1 @@
+"""The protocols of the prompt-learning literature, resumable run by run."""

@@ -1,0 +1,1 @@
+"""From a data set and a method's settings to an adapter."""

@@ -1,0 +1,107 @@
+"""`diagnose` as a person types it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cdc
+from causalvlm.cli.main import run
+from causalvlm.diagnosis.diagnose import diagnose
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAUSALVLM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def nested_folder(tmp_path_factory):
+    """domain/class folders, 2 x 2 x 12 noisy pictures: the domain is the brightness."""
+    root = tmp_path_factory.mktemp("nested") / "lamps"
+    rng = np.random.default_rng(0)
+    for domain, light in {"dark": 60, "light": 190}.items():
+        for name, tint in {"red": (60, 0, 0), "blue": (0, 0, 60)}.items():
+            (root / domain / name).mkdir(parents=True)
+            for index in range(12):
+                pixels = np.clip(light + np.array(tint) + rng.normal(0, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(root / domain / name / f"{index:02d}.png")
+    (root / "dark" / "red" / "00.png").write_bytes(b"not an image")
+    return root
+
+
+def test_diagnose_writes_report_figure_and_numbers(nested_folder, tiny_clip_folder, tmp_path, capsys):
+    arguments = ["diagnose", str(nested_folder), "--factors", "domain/class", "--backbone", str(tiny_clip_folder)]
+    copy = tmp_path / "copy.json"
+    assert run([*arguments, "--out", str(tmp_path / "out"), "--seed", "3", "--json", str(copy)]) == 0
+    captured = capsys.readouterr()
+    assert "domain" in captured.out
+    assert "associations" in captured.out
+    assert "00.png" in captured.err
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"report.html", "figure.png", "diagnosis.json"}
+    result = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert result == json.loads(copy.read_text())
+    assert (result["n"], result["seed"], len(result["unreadable"])) == (47, 3, 1)
+    (factor,) = result["factors"]
+    assert (factor["factor"], factor["reference"], factor["decodable"]) == ("domain", "light", True)
+    assert {"versions", "device", "commit"} <= set(result["provenance"])
+    assert result["settings"]["backbone"] == str(tiny_clip_folder)
+    assert run([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "pass --force" in capsys.readouterr().err
+    assert run([*arguments, "--out", str(tmp_path / "out"), "--force", "--reference", "domain=dark"]) == 0
+    again = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert again["factors"][0]["reference"] == "dark"
+
+
+def test_an_adapter_is_diagnosed_on_the_test_split(nested_folder, tiny_backbone, tmp_path, capsys):
+    data = cdc.load_dataset(nested_folder, factors="domain/class")
+    cdc.fit(data, cdc.ZeroShotConfig(), tiny_backbone).save(tmp_path / "adapter")
+    arguments = ["diagnose", str(nested_folder), "--factors", "domain/class", "--adapter", str(tmp_path / "adapter")]
+    assert run([*arguments, "--folds", "3", "--out", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert result["n"] in (len(data.test), len(data.test) - 1)
+    assert "test split" in result["settings"]["images"]
+    assert "with the adapter" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["FLAT", "--out", "OUT"], "needs a task-irrelevant factor of the images"),
+        (["FLAT", "--out", "OUT"], "--factors domain/class"),
+        (["NESTED", "--out", "OUT", "--factors", "domain/class", "--folds", "99"], "as there are folds (99)"),
+        (["NESTED", "--out", "OUT", "--factors", "domain/class", "--folds", "2"], "at least 3 folds"),
+        (["NESTED", "--out", "OUT", "--factors", "domain/class", "--reference", "dark"], "must be FACTOR=LEVEL"),
+        (["NESTED", "--out", "OUT", "--factors", "domain/class", "--reference", "domain=dim"], "received 'dim'"),
+        (["NESTED", "--out", "OUT", "--factors", "domain/class", "--adapter", "nowhere"], "must hold card.json"),
+        (["NESTED", "--out", "OUT", "--factors", "domain"], "exactly one is 'class'"),
+        (["NESTED", "--factors", "domain/class"], "Missing option '--out'"),
+        (["no-such-folder", "--out", "OUT"], "no-such-folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(
+    arguments, message, colour_folder, nested_folder, tiny_clip_folder, tmp_path, capsys
+):
+    words = {"FLAT": str(colour_folder), "NESTED": str(nested_folder), "OUT": str(tmp_path / "out")}
+    typed = [words.get(word, word) for word in arguments]
+    if "--adapter" not in typed:
+        typed += ["--backbone", str(tiny_clip_folder)]
+    assert run(["diagnose", *typed]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.data
+def test_pacs_under_the_photo_backbone(photographs):
+    """A tenth of PACS: cartoons are harder than photographs, and the embedding knows the domain."""
+    data = cdc.load_dataset("pacs", root=photographs)
+    tenth = replace(data, train=data.train[::10], validation=data.validation[::10], test=data.test[::10])
+    (factor,) = diagnose(tenth, "photo", reference={"domain": "photo"}).factors
+    cartoon = next(level for level in factor.levels if level.level == "cartoon")
+    assert factor.probe.decodable
+    assert cartoon.accuracy_shift.high < 0
+    assert cartoon.margin_shift.high < 0

@@ -1,0 +1,169 @@
+"""Probes against scikit-learn, against planted factors, and against factors that are not there."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn.linear_model import LogisticRegression
+
+from causalvlm.errors import InputError
+from causalvlm.probes.linear import assign_folds, fit_probe
+from causalvlm.probes.ridge import cross_fit, fit_weights
+
+FALSE_ALARM_RATE = 0.025
+"""A factor that is not there is called decodable at most this often: one side of a 95 per cent interval."""
+
+
+def planted(rng, *, rows=300, dim=6, strength=2.0, classes=3, levels=("fog", "rain", "sun")):
+    """Features that carry the class and, as far as `strength` says, the level; class and level are independent."""
+    level, label = rng.integers(len(levels), size=rows), rng.integers(classes, size=rows)
+    features = rng.normal(size=(rows, dim)) + 2 * np.eye(dim)[label] + strength * np.eye(dim)[-1 - level]
+    return features, np.array(levels)[level], label
+
+
+def test_weights_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    inputs, codes = rng.normal(size=(120, 5)), rng.integers(3, size=120)
+    reference = LogisticRegression(C=0.3, fit_intercept=False, tol=1e-10, max_iter=5000).fit(inputs, codes)
+    weights = fit_weights(inputs, codes, np.zeros((120, 3)), 0.3, start=np.zeros((5, 3)))
+    ours = np.exp(inputs @ weights)
+    np.testing.assert_allclose(ours / ours.sum(1, keepdims=True), reference.predict_proba(inputs), atol=1e-3)
+
+
+def test_offsets_act_as_a_column_with_weight_one():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(2, size=400)
+    # Offsets that are the true log odds leave nothing to explain; without them the same column is used.
+    log_odds = 2.0 * (codes * 2 - 1) + rng.normal(size=400) * 2
+    offsets = np.column_stack([-log_odds / 2, log_odds / 2])
+    column = log_odds[:, None] / log_odds.std()
+    with_offsets = fit_weights(column, codes, offsets, 1.0, start=np.zeros((1, 2)))
+    without = fit_weights(column, codes, np.zeros((400, 2)), 1.0, start=np.zeros((1, 2)))
+    assert abs(with_offsets[0, 1]) < 0.3 < without[0, 1]
+
+
+def test_every_image_is_predicted_without_it():
+    """Changing an image's own level changes nothing in its prediction: its fold saw neither fit nor penalty choice."""
+    rng = np.random.default_rng(3)
+    features, _, label = planted(rng, rows=90)
+    codes, folds, one = label.copy(), np.arange(90) % 3, np.zeros(90, dtype=np.int64)
+    before, _ = cross_fit(features, codes, one, folds)
+    codes[folds == 0] = (codes[folds == 0] + 1) % 3
+    after, _ = cross_fit(features, codes, one, folds)
+    np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
+    assert np.abs(before[folds != 0] - after[folds != 0]).max() > 0.01
+
+
+def test_folds_balance_level_and_class_and_keep_equal_images_together():
+    rng = np.random.default_rng(4)
+    features, level, label = planted(rng)
+    features[200:] = features[:100]
+    codes = np.unique(level, return_inverse=True)[1]
+    fold = assign_folds(features, codes, label, folds=5, rng=rng)
+    np.testing.assert_array_equal(fold[200:], fold[:100])
+    first = slice(0, 200)
+    for code in range(3):
+        counts = np.bincount(fold[first][codes[first] == code], minlength=5)
+        assert np.ptp(counts) <= 1
+        for name in range(3):
+            cell = fold[first][(codes[first] == code) & (label[first] == name)]
+            assert np.ptp(np.bincount(cell, minlength=5)) <= 1
+
+
+def test_a_planted_factor_is_found_and_measured():
+    rng = np.random.default_rng(5)
+    result = fit_probe(*planted(rng, rows=600, strength=3.0), name="weather", rng=rng)
+    assert result.levels == ("fog", "rain", "sun")
+    assert result.decodable
+    assert result.decodable_given_class
+    # Three unit-variance clouds, each three from the origin along an axis of its own: Bayes' rule reads 96.7 %.
+    assert result.accuracy.low < 0.967 < result.accuracy.high
+    assert result.balanced_accuracy.value == pytest.approx(result.accuracy.value, abs=0.01)
+    assert 1.2 < result.bits.value < result.entropy_bits == pytest.approx(np.log2(3), abs=0.01)
+
+
+def test_a_factor_that_is_not_there_is_rarely_found():
+    worlds, alarms, bits = 40, 0, []
+    for seed in range(worlds):
+        rng = np.random.default_rng(seed)
+        result = fit_probe(*planted(rng, rows=120, strength=0.0), folds=3, rng=rng)
+        alarms += result.decodable + result.decodable_given_class
+        bits.append(result.bits.value)
+    assert alarms <= binom.ppf(0.999, 2 * worlds, FALSE_ALARM_RATE)
+    assert np.mean(bits) < 0.005
+
+
+def test_a_weak_factor_is_not_mistaken_for_none():
+    found = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        found += fit_probe(*planted(rng, rows=400, strength=0.8), folds=3, rng=rng).decodable
+    assert found >= 9
+
+
+def test_what_the_class_gives_away_is_not_credited_to_the_embedding():
+    """The level follows the class in nine images of ten, and the features carry the class alone."""
+    alarms = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        features, _, label = planted(rng, rows=200, strength=0.0, classes=2)
+        level = np.where(rng.random(200) < 0.9, label, 1 - label).astype(str)
+        result = fit_probe(features, level, label, folds=3, rng=rng)
+        assert result.decodable
+        assert result.class_majority == pytest.approx(0.9, abs=0.08)
+        alarms += result.decodable_given_class
+    assert alarms <= 2
+
+
+def test_a_factor_that_is_the_class_leaves_the_question_open():
+    rng = np.random.default_rng(6)
+    features, _, label = planted(rng)
+    result = fit_probe(features, label.astype(str), label, rng=rng)
+    assert result.decodable
+    assert result.bits_given_class is None
+    assert not result.decodable_given_class
+    assert result.class_majority == 1.0
+
+
+def test_rare_levels_do_not_hide_behind_the_majority():
+    rng = np.random.default_rng(7)
+    level = np.where(np.arange(500) < 450, "common", "rare")
+    features = rng.normal(size=(500, 4))
+    result = fit_probe(features, level, np.zeros(500, dtype=np.int64), rng=rng)
+    assert result.majority == 0.9
+    assert result.accuracy.value == pytest.approx(0.9, abs=0.01)
+    assert result.balanced_accuracy.value == pytest.approx(0.5, abs=0.05)
+    assert not result.decodable
+
+
+def test_equal_seeds_give_equal_results_and_arguments_stay():
+    columns = planted(np.random.default_rng(8), rows=90)
+    for column in columns:
+        column.setflags(write=False)
+    first, second, other = (fit_probe(*columns, folds=3, rng=np.random.default_rng(seed)) for seed in (0, 0, 1))
+    assert first == second
+    assert first.bits != other.bits
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f, z, y: (f, np.full(len(z), "sun"), y), "'light' has only 'sun'"),
+        (lambda f, z, y: (f, np.r_[["dawn"] * 4, z[4:]], y), "'light' has 4 images at level 'dawn'"),
+        (
+            lambda f, z, y: (np.r_[f[:1], f[:1], f[:1], f[:1], f[:1], f[5:]], np.r_[["dawn"] * 5, z[5:]], y),
+            "has 1 different images at",
+        ),
+        (lambda f, z, y: (np.where(np.arange(len(f))[:, None] == 7, np.nan, f), z, y), "the first is row 7"),
+        (lambda f, z, y: (f, z[1:], y), "received 300, 299 and 300 rows"),
+    ],
+)
+def test_mistakes_are_named(change, message):
+    rng = np.random.default_rng(9)
+    with pytest.raises(InputError, match=message):
+        fit_probe(*change(*planted(rng)), name="light", rng=rng)
+
+
+def test_two_folds_are_too_few():
+    rng = np.random.default_rng(9)
+    with pytest.raises(InputError, match="at least 3 folds; received 2"):
+        fit_probe(*planted(rng), folds=2, rng=rng)
