@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import cdc
 from cdc.data.images import read_image
+from cdc.files import write_json
 from cdc.images.cache import hash_file
 from cdc.images.views import AUGMENTATIONS, AugmentationSet, ViewPlan, augment, shrink
 
@@ -38,7 +39,7 @@ def main(*, smoke: bool, out: Path) -> None:
     for name, value in cosines.items():
         print(f"{name:20} {value:.3f}")
     settings = {"photographs": len(measured), "backbone": "photo", "views": ViewPlan().views}
-    cdc.write_json(out / "augmentations.json", {"cosine": cosines, **settings, "provenance": cdc.provenance("cpu")})
+    write_json(out / "augmentations.json", {"cosine": cosines, **settings, "provenance": cdc.provenance("cpu")})
 
 
 def draw_sheet(photographs: list[Path]) -> Image.Image:

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import cdc
+from cdc.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
@@ -26,7 +27,7 @@ def main(*, smoke: bool) -> None:
     """Run every method and seed, print the table and write it as JSON."""
     dataset = cdc.load_dataset("caltech101")
     backbone = cdc.load_backbone("photo")
-    results: dict[str, object] = {}
+    results: dict[str, cdc.BaseToNewSummary] = {}
     for name, method in METHODS.items():
         training = cdc.default_training("photo")
         shots, seeds = (1, (1,)) if smoke else (16, SEEDS)
@@ -36,12 +37,17 @@ def main(*, smoke: bool) -> None:
         settings = cdc.FitSettings(shots=shots, training=training)
         results |= cdc.base_to_new(dataset, {name: method}, backbone, settings, seeds=seeds, out=out)
     for name, summary in results.items():
-        base, new = summary["base_accuracy"], summary["new_accuracy"]  # pyright: ignore
-        print(f"{name:10s} base {base['mean']:.3f} ± {base['std']:.3f}  new {new['mean']:.3f} ± {new['std']:.3f}")
+        base, new = (summary.scores()[f"{half}_accuracy"] for half in ("base", "new"))
+        print(f"{name:10s} base {base.mean:.3f} ± {base.std:.3f}  new {new.mean:.3f} ± {new.std:.3f}")
     if not smoke:
         facts = {"data": dataset.name, "split_source": dataset.split_source, "backbone": "photo", "shots": 16}
-        payload = {**facts, "seeds": list(SEEDS), "methods": results, "provenance": cdc.provenance()}
-        cdc.write_json(RESULTS / "caltech_base_to_new.json", payload)
+        payload = {
+            **facts,
+            "seeds": list(SEEDS),
+            "methods": {name: summary.to_record() for name, summary in results.items()},
+            "provenance": cdc.provenance(),
+        }
+        write_json(RESULTS / "caltech_base_to_new.json", payload)
 
 
 if __name__ == "__main__":

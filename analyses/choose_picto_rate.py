@@ -17,6 +17,7 @@ from choose_settings import judge
 
 import causalvlm
 import cdc
+from cdc.files import write_json
 
 RESULT = Path(__file__).parent / "results" / "choose_picto_rate.json"
 COLLECTIONS = ("picto/mammals", "picto/household")
@@ -59,7 +60,7 @@ def main(*, smoke: bool) -> None:
         "backbone": "picto", "fingerprint": backbone.fingerprint, "collections": COLLECTIONS, "seed": default.seed,
         "epochs": default.epochs, "batch_size": default.batch_size,
     }  # fmt: skip
-    cdc.write_json(RESULT, {**facts, "zero_shot": zero_shot, "rates": rows, "provenance": cdc.provenance()})
+    write_json(RESULT, {**facts, "zero_shot": zero_shot, "rates": rows, "provenance": cdc.provenance()})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import torch
 from scipy.optimize import minimize_scalar
 
 import cdc
-from cdc.methods.config import to_settings
+from cdc.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "choose_settings.json"
 ROWS = Path("out/choose_settings")
@@ -101,7 +101,7 @@ def judge(
             }
         )
     mean = {key: sum(run[key] for run in runs) / len(runs) for key in runs[0]}
-    return {"method": to_settings(method), "training": to_settings(settings.training), "mean": mean, "halves": runs}
+    return {"method": cdc.method_record(method), "training": asdict(settings.training), "mean": mean, "halves": runs}
 
 
 def main(*, only: list[str] | None) -> None:
@@ -113,7 +113,7 @@ def main(*, only: list[str] | None) -> None:
     for name, (method, training) in grid(temperature).items():
         file = ROWS / f"{name.replace(' ', '_')}.json"
         if not file.exists() and (only is None or name in only):
-            cdc.write_json(file, judge(method, training, dataset, backbone))
+            write_json(file, judge(method, training, dataset, backbone))
         if file.exists():
             rows[name] = json.loads(file.read_text())
             mean = rows[name]["mean"]
@@ -124,7 +124,7 @@ def main(*, only: list[str] | None) -> None:
                 flush=True,
             )
     facts = {"data": dataset.name, "split_source": dataset.split_source, "backbone": "photo", "seed": 1}
-    cdc.write_json(RESULTS, {**facts, "temperature": temperature, "rows": rows, "provenance": cdc.provenance()})
+    write_json(RESULTS, {**facts, "temperature": temperature, "rows": rows, "provenance": cdc.provenance()})
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from causalvlm.refutation.verdict import refute
 from causalvlm.worlds.discrete import Dials, DiscreteWorld, draw_world, independent_outcomes, smoking
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld
+from cdc.files import write_json
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "analyses" / "results" / "coverage.json"
@@ -243,7 +244,7 @@ def main(*, smoke: bool, parts: list[str]) -> None:
         else:
             result[part] = measure_refuters(1 if smoke else REFUTER_RUNS)
         if not smoke:
-            cdc.write_json(RESULT, {**result, "threads": 1, "provenance": cdc.provenance()})
+            write_json(RESULT, {**result, "threads": 1, "provenance": cdc.provenance()})
             fill(DOCUMENT, tables(result))
     print(tables(result))
 

@@ -22,6 +22,7 @@ import cdc
 from causalvlm.figures.diagnosis import draw_diagnosis
 from causalvlm.figures.style import to_png
 from causalvlm.report.write import to_record
+from cdc.files import write_bytes, write_json
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pacs_diagnosis.json"
@@ -48,8 +49,8 @@ def main(*, smoke: bool) -> None:
     off = [level.level for level in domain.levels if abs(level.accuracy.value - EXPECTED[level.level]) > TOLERANCE]
     if off:
         sys.exit(f"accuracy differs by more than {TOLERANCE} from what is expected: {', '.join(off)}")
-    cdc.write_json(RESULT, {**to_record(diagnosis), "seed": SEED, "provenance": cdc.provenance()})
-    cdc.write_bytes(FIGURE, figure)
+    write_json(RESULT, {**to_record(diagnosis), "seed": SEED, "provenance": cdc.provenance()})
+    write_bytes(FIGURE, figure)
 
 
 if __name__ == "__main__":

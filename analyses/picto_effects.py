@@ -38,6 +38,8 @@ from causalvlm.worlds.picto.collections import collection
 from causalvlm.worlds.picto.effects import Outcome, true_effect
 from causalvlm.worlds.picto.reader import PictoReader, read_with
 from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
+from cdc.files import write_bytes, write_json
+from cdc.progress import image_bar
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "analyses" / "results" / "picto_effects.json"
@@ -127,7 +129,7 @@ def run_jobs(size: Size, *, workers: int, path: Path | None) -> tuple[list[Recor
     spawn = get_context("spawn")  # a forked process cannot use torch's threads
     with (
         ProcessPoolExecutor(workers, mp_context=spawn) as pool,
-        cdc.image_bar("rendering and estimating", total=len(jobs)) as advance,
+        image_bar("rendering and estimating", total=len(jobs)) as advance,
     ):
         for future in as_completed([pool.submit(*job) for job in jobs]):
             done.append(future.result())
@@ -162,7 +164,7 @@ def _read(path: Path | None, settings: Record) -> list[Record]:
     whole = [json.loads(line) for line in lines if line.endswith("\n")]
     if not whole or whole[0] != settings:
         whole = [settings]
-    cdc.write_bytes(path, "".join(json.dumps(record) + "\n" for record in whole).encode())
+    write_bytes(path, "".join(json.dumps(record) + "\n" for record in whole).encode())
     return whole[1:]
 
 
@@ -224,8 +226,8 @@ def main(*, smoke: bool, workers: int, backbone: str) -> None:
         return
     model = reader(backbone).adapter.backbone.fingerprint
     record = {**asdict(size), "collection": COLLECTION, "model": model, "seed": SEED, "effects": effects}
-    cdc.write_bytes(FIGURE, draw_scm())
-    cdc.write_json(RESULT, {**record, "provenance": cdc.provenance()})
+    write_bytes(FIGURE, draw_scm())
+    write_json(RESULT, {**record, "provenance": cdc.provenance()})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from causalvlm.worlds.picto.collections import all_collections
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.reader import PictoReader, read_with
 from causalvlm.worlds.picto.scm import PictoSample, PictoWorld, Regime
+from cdc.files import write_json
 
 RESULT = Path(__file__).parent / "results" / "picto_model_card.json"
 MODELS = ("picto", "picto-unconfounded")
@@ -167,7 +168,7 @@ def main(*, smoke: bool) -> None:
         return
     result = measure(collections, PICTURES)
     report(result)
-    cdc.write_json(RESULT, {**result, "provenance": cdc.provenance()})
+    write_json(RESULT, {**result, "provenance": cdc.provenance()})
     import tables  # the script beside this one
 
     tables.main()

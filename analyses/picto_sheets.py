@@ -27,6 +27,7 @@ from causalvlm.worlds.picto.datasets import draw_balanced
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import plain_scenes, render
 from causalvlm.worlds.picto.scm import PictoWorld, Regime
+from cdc.files import write_json
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures"
@@ -90,7 +91,7 @@ def main(*, smoke: bool) -> None:
         # 256 colours keep the file small; the eye does not miss the others at this size.
         sheet.quantize(256).save(FIGURES / f"picto_{name}.png", optimize=True)
     settings = {"pictures": pictures, "repeats": repeats, "size": 64, "cores": os.cpu_count(), "load": load}
-    cdc.write_json(RESULT, {"pictures_per_second": speed, **settings, "provenance": cdc.provenance("cpu")})
+    write_json(RESULT, {"pictures_per_second": speed, **settings, "provenance": cdc.provenance("cpu")})
 
 
 def collection_rows(count: int) -> list[Row]:

@@ -36,6 +36,8 @@ import cdc
 from causalvlm.errors import InputError
 from causalvlm.worlds.picto.captions import captions, vocabulary_texts
 from causalvlm.worlds.picto.scm import PictoWorld
+from cdc.files import write_bytes, write_json
+from cdc.progress import image_bar
 
 CONFIGURATION: dict[str, Any] = {
     "model_cfg": {
@@ -172,7 +174,7 @@ def prepare_folder(folder: Path) -> tuple[nn.Module, Tokenize]:
         tokenizer = make_tokenizer()
         configuration = copy.deepcopy(CONFIGURATION)
         configuration["model_cfg"]["text_cfg"]["vocab_size"] = len(tokenizer)
-        cdc.write_json(folder / "open_clip_config.json", configuration)
+        write_json(folder / "open_clip_config.json", configuration)
         tokenizer.save_pretrained(folder)
     model = open_clip.create_model(f"local-dir:{folder.resolve()}", load_weights=False)
     return model, open_clip.get_tokenizer(f"local-dir:{folder.resolve()}")
@@ -236,7 +238,7 @@ def train(model: nn.Module, tokenizer: Tokenize, settings: Settings, folder: Pat
     progress = resume(checkpoint, model, optimizer, settings, device)
     began = time.perf_counter() - progress.seconds
     recent: list[float] = []
-    with cdc.image_bar("pre-training", total=settings.pictures) as advance:
+    with image_bar("pre-training", total=settings.pictures) as advance:
         for step, (images, tokens) in enumerate(batches(settings, progress.step, tokenizer, device), progress.step):
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(step, settings)
@@ -287,7 +289,7 @@ def run(settings: Settings, folder: Path, device: str) -> None:
     model, tokenizer = prepare_folder(folder)
     progress = train(model, tokenizer, settings, folder, device)
     weights = {name: value.detach().half().cpu().contiguous() for name, value in model.state_dict().items()}
-    cdc.write_bytes(folder / "open_clip_model.safetensors", save(weights))
+    write_bytes(folder / "open_clip_model.safetensors", save(weights))
     record = {
         **asdict(settings),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -296,7 +298,7 @@ def run(settings: Settings, folder: Path, device: str) -> None:
         "device": device,
         "provenance": cdc.provenance(device),
     }
-    cdc.write_json(folder / "training.json", record)
+    write_json(folder / "training.json", record)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

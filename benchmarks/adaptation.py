@@ -19,8 +19,11 @@ import torch
 from torch.nn import functional
 
 import cdc
-from cdc.methods.model import build_method
-from cdc.training.loop import Shots, train
+from cdc.files import write_json
+from cdc.methods.method import Task
+from cdc.methods.registry import build_method
+from cdc.training.loop import train
+from cdc.training.shots import FeatureShots
 
 RESULTS = Path(__file__).parent / "results" / "adaptation.json"
 CLASSES, SHOTS, VIEWS, EPOCHS, IMAGES, REPEATS = 50, 16, 4, 4, 192, 7
@@ -39,8 +42,8 @@ def epoch_seconds(backbone: cdc.Backbone) -> list[float]:
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(CLASSES * SHOTS, config.templates, VIEWS, backbone.dim, generator=generator)
     labels = torch.arange(CLASSES).repeat_interleave(SHOTS)
-    shots = Shots(functional.normalize(values, dim=-1), labels, "random")
-    method = build_method(config, backbone, class_names(), template="a photo of a {}.", seed=1)
+    shots = FeatureShots(functional.normalize(values, dim=-1), labels, "random")
+    method = build_method(config, backbone, Task(tuple(class_names()), "a photo of a {}.", seed=1))
     if not isinstance(method, cdc.CDC):
         raise TypeError("a CDC config builds a CDC")
     ends: list[float] = [time.perf_counter()]
@@ -54,17 +57,17 @@ def images_per_second(backbone: cdc.Backbone) -> dict[str, list[float]]:
     names = class_names()
     empty = cdc.ImageDataset("names", tuple(names), train=(), validation=(), test=())
     zero_shot = cdc.fit(empty, cdc.ZeroShotConfig(), backbone)
-    method = build_method(cdc.CDCConfig(), backbone, names, template="a photo of a {}.", seed=1)
+    method = build_method(cdc.CDCConfig(), backbone, Task(tuple(names), "a photo of a {}.", seed=1))
     adapters = {"zero-shot": zero_shot, "cdc": cdc.Adapter(method, zero_shot.card)}
     pixels = torch.randn(IMAGES, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     speeds: dict[str, list[float]] = {name: [] for name in adapters}
     for adapter in adapters.values():
-        adapter.text_features()  # once per class list, as in use
+        adapter.classifier()  # once per class list, as in use
     for repeat in range(REPEATS + 1):
         for name, adapter in adapters.items():
             start = time.perf_counter()
             for batch in pixels.split(64):
-                adapter.predict_features(backbone.encode_images(batch))
+                adapter.classifier()(backbone.encode_images(batch))
             if repeat > 0:  # the first pass warms up
                 speeds[name].append(IMAGES / (time.perf_counter() - start))
     return speeds
@@ -88,7 +91,7 @@ def main() -> None:
         "classes": CLASSES, "images_per_epoch": CLASSES * SHOTS, "templates": 4, "threads": torch.get_num_threads(),
         "provenance": cdc.provenance(),
     }  # fmt: skip
-    cdc.write_json(RESULTS, result)
+    write_json(RESULTS, result)
     print(f"epoch: {result['epoch_seconds']}\npredicting, CDC to zero-shot: {result['predict_ratio']}")
 
 

@@ -30,6 +30,7 @@ from causalvlm.identification.identify import identify
 from causalvlm.worlds.discrete import smoking
 from causalvlm.worlds.embedding import EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld
+from cdc.files import write_json
 
 ROOT = Path(__file__).parent.parent
 RESULT, DOCUMENT = ROOT / "benchmarks" / "results" / "front_door.json", ROOT / "docs" / "front_door.md"
@@ -152,7 +153,7 @@ def main(*, smoke: bool) -> None:
     print(tables(result))
     if not smoke:
         machine = {"threads": 1, "load_average": round(os.getloadavg()[0], 2), "cpus": os.cpu_count()}
-        cdc.write_json(RESULT, {**result, **machine, "provenance": cdc.provenance()})
+        write_json(RESULT, {**result, **machine, "provenance": cdc.provenance()})
         fill(DOCUMENT, tables(result))
 
 

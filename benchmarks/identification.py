@@ -22,6 +22,7 @@ from causalvlm.errors import NotIdentifiedError
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.identification.estimands import FrontDoor
 from causalvlm.identification.identify import adjustment_sets, identify
+from cdc.files import write_json
 
 RESULT = Path(__file__).parent / "results" / "identification.json"
 MEDIATORS = (10, 20, 50, 100)
@@ -101,7 +102,7 @@ def main(*, smoke: bool) -> None:
     sizes = count_sizes(100 if smoke else GRAPHS)
     print(sizes)
     if not smoke:
-        cdc.write_json(RESULT, {"seconds": times, "sizes": sizes, "seed": SEED, "provenance": cdc.provenance("cpu")})
+        write_json(RESULT, {"seconds": times, "sizes": sizes, "seed": SEED, "provenance": cdc.provenance("cpu")})
 
 
 if __name__ == "__main__":

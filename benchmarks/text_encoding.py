@@ -36,6 +36,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import cdc
+from cdc.files import write_json
 from cdc.prompts.text_encoding import encode_prompts, tokenize_prompts
 
 RESULT = Path(__file__).parent / "results" / "text_encoding.json"
@@ -206,7 +207,7 @@ def main(*, smoke: bool) -> None:
         method = (__doc__ or "").split("How each number is got:\n")[1].strip()
         load = {"load_average_at_end": os.getloadavg()}
         payload = {"settings": settings, "method": method, "results": results, **load, "provenance": cdc.provenance()}
-        cdc.write_json(RESULT, payload)
+        write_json(RESULT, payload)
 
 
 if __name__ == "__main__":

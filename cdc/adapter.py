@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -16,39 +16,37 @@ from torch import Tensor
 from cdc.backbones.backbone import Backbone
 from cdc.backbones.loading import load_backbone
 from cdc.beliefs.fusion import Prediction
+from cdc.card import AdapterCard
 from cdc.data.images import read_image
 from cdc.errors import InputError
 from cdc.files import refuse_overwrite, write_bytes, write_json
-from cdc.methods.config import from_settings
-from cdc.methods.model import CDC, CoOp, ZeroShot, build_method
+from cdc.images.encode import CacheFolder, encode_images
+from cdc.images.pixels import pictures_at_once, pixel_batches
+from cdc.methods.method import Classifier, Method, Task
+from cdc.methods.registry import build_method
+from cdc.progress import image_bar
 
 CARD = "card.json"
 WEIGHTS = "adapter.safetensors"
-FORMAT = 1
+FORMAT = 2
 """Version of the two files; raised when an older reader would misread them."""
 
 
-@dataclass(frozen=True)
-class AdapterCard:
-    """What an adapter is, in words and settings; lies beside the weights as JSON.
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """What an adapter makes of image files.
 
     Attributes:
-        method: settings of the method, with its type.
-        backbone: name, pretrained, precision and fingerprint of the frozen model.
-        class_names: classes it was trained on.
-        template: hand-crafted template t^0.
-        data: name, fingerprint, shots and split of the training data.
-        training: settings and losses; empty for zero-shot.
-        provenance: versions, device and commit.
+        prediction: one row per readable file.
+        kept: row i belongs to ``paths[kept[i]]``.
+        unreadable: files that were left out, each with the reason.
+        features: embeddings that the frozen image tower made of them, where the classifier reads those.
     """
 
-    method: dict[str, Any]
-    backbone: dict[str, Any]
-    class_names: tuple[str, ...]
-    template: str
-    data: dict[str, Any]
-    training: dict[str, Any]
-    provenance: dict[str, Any]
+    prediction: Prediction
+    kept: tuple[int, ...]
+    unreadable: tuple[tuple[Path, str], ...]
+    features: Float[Tensor, "rows dim"] | None
 
 
 @final
@@ -67,10 +65,10 @@ class Adapter:
         torch.Size([1, 3])
     """
 
-    def __init__(self, method: ZeroShot | CoOp | CDC, card: AdapterCard) -> None:
+    def __init__(self, method: Method, card: AdapterCard) -> None:
         self.method = method
         self.card = card
-        self._text: dict[tuple[str, ...], Tensor] = {}
+        self._classifiers: dict[tuple[str, ...], Classifier] = {}
 
     @property
     def backbone(self) -> Backbone:
@@ -82,14 +80,14 @@ class Adapter:
         """Classes the adapter was trained on."""
         return self.card.class_names
 
-    def text_features(self, class_names: Sequence[str] | None = None) -> Float[Tensor, "templates classes dim"]:
-        """Text features of `class_names`, computed once per list; None means the trained classes."""
+    def classifier(self, class_names: Sequence[str] | None = None) -> Classifier:
+        """The classifier for `class_names`, made once per list; None means the trained classes."""
         names = tuple(class_names) if class_names is not None else self.class_names
-        if names not in self._text:
-            with torch.no_grad():
-                self._text[names] = self.method.text_features(names)
-        return self._text[names]
+        if names not in self._classifiers:
+            self._classifiers[names] = self.method.classifier(names)
+        return self._classifiers[names]
 
+    @torch.no_grad()
     def predict(
         self, images: Sequence[Image.Image | Path | str], class_names: Sequence[str] | None = None
     ) -> Prediction:
@@ -109,15 +107,66 @@ class Adapter:
             raise InputError("images must hold at least one picture or path; received none.")
         pictures = (image if isinstance(image, Image.Image) else read_image(Path(image)) for image in images)
         pixels = torch.stack([self.backbone.preprocess(picture.convert("RGB")) for picture in pictures])
-        features = torch.cat([self.backbone.encode_images(batch) for batch in pixels.split(64)])
-        return self.predict_features(features, class_names)
+        classifier = self.classifier(class_names)
+        match classifier.reads:
+            case "features":
+                return classifier(torch.cat([self.backbone.encode_images(batch) for batch in pixels.split(64)]))
+            case "pixels":
+                parts = [classifier(batch.to(self.backbone.device)) for batch in pixels.split(64)]
+                return Prediction.join(parts)
 
     @torch.no_grad()
-    def predict_features(
-        self, features: Float[Tensor, "rows dim"], class_names: Sequence[str] | None = None
-    ) -> Prediction:
-        """Classify images whose features are at hand, as `cdc.encode_images` returns them."""
-        return self.method.predict(features.to(self.backbone.device), self.text_features(class_names))
+    def classify(
+        self,
+        paths: Sequence[Path],
+        class_names: Sequence[str] | None = None,
+        *,
+        cache: CacheFolder = "default",
+        progress: str | None = None,
+    ) -> Classified:
+        """Classify image files; those that cannot be read are left out and named.
+
+        Args:
+            paths: image files.
+            class_names: any K classes; None means the trained ones.
+            cache: folder of cached features, for classifiers that read features; None turns caching off.
+            progress: label of a progress bar, shown on a terminal.
+
+        Raises:
+            InputError: if no file is given, or none can be read.
+        """
+        classifier = self.classifier(class_names)
+        match classifier.reads:
+            case "features":
+                found = encode_images(self.backbone, paths, cache=cache, progress=progress)
+                prediction = classifier(found.values.to(self.backbone.device))
+                return Classified(prediction, found.kept, found.unreadable, found.values)
+            case "pixels":
+                return self._classify_pixels(classifier, paths, progress=progress)
+
+    def _classify_pixels(self, classifier: Classifier, paths: Sequence[Path], *, progress: str | None) -> Classified:
+        def render(row: int) -> Tensor:
+            return self.backbone.preprocess(read_image(paths[row]))
+
+        kept: list[int] = []
+        parts: list[Prediction] = []
+        unreadable: list[tuple[Path, str]] = []
+        size = pictures_at_once(None, self.backbone)
+        with image_bar(progress, total=len(paths)) as advance:
+            for batch in pixel_batches(range(len(paths)), render, batch_size=size):
+                if batch.rows:
+                    parts.append(classifier(batch.pixels.to(self.backbone.device)))
+                kept += batch.rows
+                unreadable += [(paths[row], reason) for row, reason in batch.unreadable]
+                for _ in (*batch.rows, *batch.unreadable):
+                    advance()
+        if not parts:
+            first = f"the first is {unreadable[0][0]}: {unreadable[0][1]}" if unreadable else "there is none"
+            raise InputError(
+                f"at least one image must be readable; received {len(paths)} files and can read none, {first}. Check "
+                "that the paths name image files."
+            )
+        return Classified(Prediction.join(parts), tuple(kept), tuple(unreadable), None)
 
     def save(self, directory: Path | str, *, force: bool = False) -> None:
         """Write weights (safetensors) and card (JSON) into `directory`.
@@ -131,7 +180,7 @@ class Adapter:
         weights = save({name: value.contiguous() for name, value in self.method.state_dict().items()})
         write_bytes(directory / WEIGHTS, weights)
         # The card is written last and names the weights, so an interrupted save cannot pass for a whole one.
-        card = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), **asdict(self.card)}
+        card = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), **self.card.to_record()}
         write_json(directory / CARD, card)
 
 
@@ -144,34 +193,39 @@ def load_adapter(directory: Path | str, *, device: str = "cpu", backbone: Backbo
         backbone: use this one instead of loading what the card names.
 
     Raises:
-        InputError: if a file is missing or damaged, or the backbone's weights are not those of training.
+        InputError: if a file is missing or damaged, the method is not registered, or the backbone's weights are not
+            those of training.
     """
     directory = Path(directory)
-    card, weights = _read(directory)
+    record, weights = _read(directory)
+    card = AdapterCard.from_record(record)
     described = card.backbone
     if backbone is None:
         backbone = load_backbone(
-            described["name"], described["pretrained"], device=device, precision=described["precision"]
+            described.name,
+            described.pretrained,
+            device=device,
+            precision=described.precision,  # pyright: ignore[reportArgumentType] - load_backbone refuses others
         )
-    if backbone.precision == described["precision"] and backbone.fingerprint != described["fingerprint"]:
+    if backbone.precision == described.precision and backbone.fingerprint != described.fingerprint:
         raise InputError(
-            f"the backbone must have the weights the adapter was trained on ({described['name']}, "
-            f"pretrained={described['pretrained']!r}, fingerprint {described['fingerprint']}); received fingerprint "
+            f"the backbone must have the weights the adapter was trained on ({described.name}, "
+            f"pretrained={described.pretrained!r}, fingerprint {described.fingerprint}); received fingerprint "
             f"{backbone.fingerprint}. Pass the same checkpoint."
         )
-    method = build_method(from_settings(card.method), backbone, card.class_names, template=card.template, seed=0)
+    method = build_method(card.method, backbone, Task(card.class_names, card.template, seed=0))
     method.load_state_dict({name: value.to(backbone.device) for name, value in weights.items()})
     return Adapter(method, card)
 
 
-def _read(directory: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
+def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         card = json.loads((directory / CARD).read_text())
         content = (directory / WEIGHTS).read_bytes()
     except FileNotFoundError as error:
         raise InputError(
             f"an adapter directory must hold {CARD} and {WEIGHTS}; received {directory} without "
-            f"{Path(str(error.filename)).name}. Make one with 'causalvlm adapt ... --out DIR'."
+            f"{Path(str(error.filename)).name}. Pass the folder that an adapter was saved in."
         ) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{directory / CARD} must be JSON; {error}. Save the adapter again.") from error
@@ -179,18 +233,4 @@ def _read(directory: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
         raise InputError(f"{directory / CARD} must have format {FORMAT}. Install the version that wrote it.")
     if card.pop("weights_sha256", None) != hashlib.sha256(content).hexdigest():
         raise InputError(f"{directory / WEIGHTS} must be what the card describes; its checksum differs. Save it again.")
-    card["class_names"] = tuple(card["class_names"])
-    try:
-        return AdapterCard(**card), load(content)
-    except TypeError as error:
-        raise InputError(f"{directory / CARD} must hold the fields of an adapter card; {error}.") from error
-
-
-def describe_backbone(backbone: Backbone) -> dict[str, Any]:
-    """What a card says of the backbone."""
-    return {
-        "name": backbone.name,
-        "pretrained": backbone.pretrained,
-        "precision": backbone.precision,
-        "fingerprint": backbone.fingerprint,
-    }
+    return card, load(content)

@@ -1,5 +1,6 @@
 """How good a prediction is: accuracy, calibration, and whether its uncertainty knows what it does not know."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,11 @@ from jaxtyping import Float, Int
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from cdc.adapter import Adapter
 from cdc.beliefs.fusion import Prediction
+from cdc.data.dataset import Example
 from cdc.errors import InputError
+from cdc.images.encode import CacheFolder
 
 CALIBRATION_BINS = 15
 """Equal-width confidence bins of the calibration error (Guo et al., ICML 2017)."""
@@ -30,6 +34,25 @@ class Scores:
     ece: float
     aurc: float
     n: int
+
+
+def evaluate(
+    adapter: Adapter, examples: Sequence[Example], class_names: Sequence[str], *, cache: CacheFolder = "default"
+) -> tuple[Scores, Prediction]:
+    """Scores of an adapter on labelled files, with the prediction behind them.
+
+    Files that cannot be read are left out; `Scores.n` counts the rest.
+
+    Args:
+        adapter: trained, or zero-shot.
+        examples: files with labels that index `class_names`.
+        class_names: the closed set of answers.
+        cache: folder of cached features, or None.
+    """
+    paths = [example.path for example in examples]
+    found = adapter.classify(paths, class_names, cache=cache, progress="encoding test images")
+    labels = torch.tensor([examples[row].label for row in found.kept], device=found.prediction.belief.device)
+    return score(found.prediction, labels), found.prediction
 
 
 def score(prediction: Prediction, labels: Int[Tensor, " rows"]) -> Scores:

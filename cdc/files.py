@@ -63,4 +63,4 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
         >>> refuse_overwrite(Path("no/such/file.json"), force=False)
     """
     if not force and path.exists():
-        raise InputError(f"output must not exist yet; received {path}. Choose another name or pass --force.")
+        raise InputError(f"output must not exist yet; received {path}. Choose another name, or pass force=True.")

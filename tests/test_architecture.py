@@ -61,9 +61,8 @@ def test_shapes_use_the_six_axis_names_only():
 
 
 def test_no_config_has_more_than_eight_fields():
-    configs = importlib.import_module("cdc.methods.config")
-    views, fitting = importlib.import_module("cdc.images.views"), importlib.import_module("cdc.training.fit")
-    types = [configs.CDCConfig, configs.CoOpConfig, configs.TrainingConfig, views.ViewPlan, fitting.FitSettings]
+    cdc = importlib.import_module("cdc")
+    types = [*(entry.config for entry in cdc.METHODS.values()), cdc.TrainingConfig, cdc.ViewPlan, cdc.FitSettings]
     for kind in types:
         assert len(dataclasses.fields(kind)) <= 8, kind
 

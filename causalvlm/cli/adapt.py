@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 import cdc
+from causalvlm.cli.methods import SetOption, configure
 from causalvlm.cli.output import (
     BackboneOption,
     DataArgument,
@@ -25,6 +26,7 @@ from causalvlm.cli.output import (
     write_result,
 )
 from causalvlm.datasets import load_dataset
+from cdc.files import refuse_overwrite
 
 Classes = Literal["base", "new", "all"]
 ClassesOption = Annotated[Classes, typer.Option(help="Half of the classes, or all of them.")]
@@ -33,7 +35,7 @@ ClassesOption = Annotated[Classes, typer.Option(help="Half of the classes, or al
 def adapt(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder for the adapter; a killed run continues from it.")],
-    method: Annotated[str, typer.Option(help="cdc, coop or zero-shot.")] = "cdc",
+    method: Annotated[str, typer.Option(help="Name of a method: causalvlm methods lists them.")] = "cdc",
     backbone: BackboneOption = "picto",
     pretrained: PretrainedOption = None,
     shots: Annotated[int, typer.Option(help="Training images per class.")] = 16,
@@ -41,8 +43,11 @@ def adapt(
     classes: ClassesOption = "all",
     epochs: Annotated[int | None, typer.Option(help="Passes over the shots; by default the method's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
-    templates: Annotated[int, typer.Option(help="CDC: number of learnable templates M.")] = 4,
-    augmentation: Annotated[Literal["set1", "set2"], typer.Option(help="Augmentations of the views.")] = "set2",
+    settings: SetOption = None,
+    augmentation: Annotated[
+        Literal["set1", "set2", "crop-flip"],
+        typer.Option(help="Of the training images; some methods have their own."),
+    ] = "set2",
     allow_fewer: Annotated[bool, typer.Option("--allow-fewer", help="Accept classes with too few images.")] = False,
     root: RootOption = None,
     factors: FactorsOption = None,
@@ -56,21 +61,19 @@ def adapt(
 
     check_json(json, force=force)
     for name in ("card.json", "adapter.safetensors"):
-        cdc.refuse_overwrite(out / name, force=force)
-    config = adaptation.method_config(method)
-    if isinstance(config, cdc.CDCConfig):
-        config = replace(config, templates=templates)
+        refuse_overwrite(out / name, force=force)
+    config = configure(method, settings)
     chosen = {"epochs": epochs, "learning_rate": learning_rate}
     training = replace(cdc.default_training(backbone), **{k: v for k, v in chosen.items() if v is not None})
     dataset = load_dataset(data, root=root, factors=factors)
     towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
-    settings = cdc.FitSettings(
+    fit = cdc.FitSettings(
         training=training, augmentation=augmentation, allow_fewer=allow_fewer,
         checkpoint=out / "checkpoint.safetensors",
     )  # fmt: skip
-    adapter = adaptation.adapt(dataset, config, towers, shots=shots, seed=seed, classes=classes, settings=settings)
+    adapter = adaptation.adapt(dataset, config, towers, shots=shots, seed=seed, classes=classes, settings=fit)
     adapter.save(out, force=force)
-    for file in adapter.card.training.get("unreadable", []):
+    for file in adapter.card.training.unreadable if adapter.card.training else ():
         sys.stderr.write(f"causalvlm: left out {file}\n")
     result = _evaluate(adapter, dataset, classes)
     _show(result)
@@ -109,8 +112,8 @@ def predict(
     """Classify IMAGES and say how sure the adapter is. An unreadable file is named and left out."""
     check_json(json, force=force)
     loaded = cdc.load_adapter(adapter, device=device)
-    features = cdc.encode_images(loaded.backbone, images, cache=None, progress="encoding")
-    prediction = loaded.predict_features(features.values, class_name)
+    found = loaded.classify(images, class_name, cache=None, progress="encoding")
+    prediction = found.prediction
     names = tuple(class_name) if class_name else loaded.class_names
     records = [
         {
@@ -119,9 +122,9 @@ def predict(
             "probability": float(prediction.probabilities[row].max()),
             "uncertainty": float(prediction.uncertainty[row]),
         }
-        for row, image in enumerate(features.kept)
+        for row, image in enumerate(found.kept)
     ]
-    unreadable = [{"file": str(path), "reason": reason} for path, reason in features.unreadable]
+    unreadable = [{"file": str(path), "reason": reason} for path, reason in found.unreadable]
     _show_predictions(records)
     for failure in unreadable:
         sys.stderr.write(f"causalvlm: left out {failure['file']}: {failure['reason']}\n")
@@ -140,14 +143,14 @@ def _evaluate(adapter: "cdc.Adapter", dataset: "cdc.ImageDataset", classes: Clas
         "classes": classes,
         "class_count": len(half.class_names),
         "mean_uncertainty": float(prediction.uncertainty.mean()),
-        "seconds": card.training.get("seconds", 0.0),
-        "method": {"CDCConfig": "cdc", "CoOpConfig": "coop", "ZeroShotConfig": "zero-shot"}[card.method["type"]],
-        "backbone": card.backbone["name"],
-        "shots": card.data["shots"],
-        "seed": card.data["seed"],
+        "seconds": card.training.seconds if card.training else 0.0,
+        "method": card.method.name,
+        "backbone": card.backbone.name,
+        "shots": card.data.shots,
+        "seed": card.data.seed,
         "data": dataset.name,
         "split_source": dataset.split_source,
-        "card": asdict(card),
+        "card": card.to_record(),
     }
 
 

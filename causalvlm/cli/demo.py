@@ -7,6 +7,7 @@ import typer
 
 import cdc
 from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from cdc.files import refuse_overwrite, write_bytes
 
 REPORT = "report.html"
 
@@ -25,11 +26,11 @@ def demo(
 
     check_json(json, force=force)
     report = out / REPORT
-    cdc.refuse_overwrite(report, force=force)
+    refuse_overwrite(report, force=force)
     settings = DemoSettings(seed=seed)
     result, pictures = run_study(settings)
     page = to_page(result, pictures, settings, cdc.provenance())
-    cdc.write_bytes(report, page.encode(), force=force)
+    write_bytes(report, page.encode(), force=force)
     story = tell(result)
     for paragraph in story:
         console().print(paragraph, markup=False)

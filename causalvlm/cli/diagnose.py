@@ -25,6 +25,7 @@ from causalvlm.cli.output import (
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
+from cdc.files import refuse_overwrite, write_bytes, write_json
 
 if TYPE_CHECKING:
     from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
@@ -60,7 +61,7 @@ def diagnose(
 
     check_json(json, force=force)
     for name in (REPORT, FIGURE, RESULT):
-        cdc.refuse_overwrite(out / name, force=force)
+        refuse_overwrite(out / name, force=force)
     dataset = load_dataset(data, root=root, factors=factors)
     if not dataset.factor_names:
         raise InputError(
@@ -101,10 +102,10 @@ def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: P
     origin = {"seed": seed, **cdc.provenance(device)}
     # What exists was refused, or --force given, before the work began.
     render_report(diagnosis, out / REPORT, provenance=origin, force=True)
-    cdc.write_bytes(out / FIGURE, to_png(draw_diagnosis(diagnosis)))
+    write_bytes(out / FIGURE, to_png(draw_diagnosis(diagnosis)))
     for path in (out / RESULT, json):
         if path is not None:
-            cdc.write_json(path, {**to_record(diagnosis), "seed": seed, "provenance": cdc.provenance(device)})
+            write_json(path, {**to_record(diagnosis), "seed": seed, "provenance": cdc.provenance(device)})
 
 
 def _show(diagnosis: "Diagnosis") -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-import cdc
 from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
 from causalvlm.errors import InputError, NotIdentifiedError
+from cdc.files import refuse_overwrite, write_bytes
 
 if TYPE_CHECKING:
     from causalvlm.graphs.graph import CausalGraph
@@ -125,7 +125,7 @@ def _check_figure(path: Path | None, *, force: bool) -> None:
         return
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"--figure must end in .png, .pdf or .svg; received {str(path)!r}. Choose one of these.")
-    cdc.refuse_overwrite(path, force=force)
+    refuse_overwrite(path, force=force)
 
 
 def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
@@ -175,5 +175,5 @@ def _draw(
     )
     buffer = io.BytesIO()
     drawing.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
-    cdc.write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
     console().print(f"\nfigure in {path}", markup=False, soft_wrap=True)

@@ -6,10 +6,13 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify
+from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify, methods
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
+
+OPTIONS = {"force=True": "--force", "allow_fewer=True": "--allow-fewer", "root=...": "--root FOLDER"}
+"""What an error that speaks to a Python user says at a command line."""
 
 app = typer.Typer(
     name="causalvlm",
@@ -24,6 +27,7 @@ app.command()(demo.demo)
 app.command()(adapt.adapt)
 app.command()(adapt.evaluate)
 app.command()(adapt.predict)
+app.command()(methods.methods)
 app.command()(diagnose.diagnose)
 app.command()(doctor.doctor)
 app.command()(identify.identify)
@@ -58,6 +62,8 @@ def run(arguments: list[str] | None = None) -> int:
 def _mistake(error: Exception, message: str) -> int:
     if os.environ.get("CAUSALVLM_DEBUG"):
         raise error
+    for python, option in OPTIONS.items():
+        message = message.replace(python, option)
     if message:  # the bare command has printed its help and has nothing to add
         sys.stderr.write(f"causalvlm: {' '.join(message.split())}\n")
     return USER_MISTAKE

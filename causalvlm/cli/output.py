@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 import cdc
+from cdc.files import refuse_overwrite, write_json
 
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
@@ -45,7 +46,7 @@ def check_json(path: Path | None, *, force: bool) -> None:
         >>> check_json(None, force=False)
     """
     if path is not None:
-        cdc.refuse_overwrite(path, force=force)
+        refuse_overwrite(path, force=force)
 
 
 def write_result(path: Path | None, result: Mapping[str, object], *, force: bool, device: str = "cpu") -> None:
@@ -55,4 +56,4 @@ def write_result(path: Path | None, result: Mapping[str, object], *, force: bool
         >>> write_result(None, {"accuracy": 0.5}, force=False)
     """
     if path is not None:
-        cdc.write_json(path, {**result, "provenance": cdc.provenance(device)}, force=force)
+        write_json(path, {**result, "provenance": cdc.provenance(device)}, force=force)

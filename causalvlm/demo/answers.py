@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 import cdc
+from causalvlm.embeddings.encode import describe
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.worlds.picto.collections import collection
 from causalvlm.worlds.picto.factors import FACTORS
@@ -29,15 +30,15 @@ class Model:
     def table(self, sample: PictoSample, *, progress: str | None = None) -> EmbeddingTable:
         """Embeddings, logits, labels and factors of the pictures."""
         features = self.reader.features(sample, progress=progress)
-        text = self.reader.adapter.text_features(self.reader.class_names)[0]
+        answers = self.reader.adapter.classifier(self.reader.class_names)(features)
         words = sample.table()
         return EmbeddingTable(
             features=features.cpu().numpy(),
-            logits=(self.reader.adapter.backbone.logit_scale * features @ text.T).cpu().numpy(),
+            logits=answers.logits.cpu().numpy(),
             labels=sample.labels,
             factors={factor: words[factor].to_numpy().astype(str) for factor in FACTORS},
             class_names=self.reader.class_names,
-            provenance={"data": "picto", "backbone": self.name, "method": "zero-shot"},
+            source=describe(self.reader.adapter, data="picto", fingerprint="", images="drawn for the demonstration"),
         )
 
     def named(self, sample: PictoSample) -> Int[np.ndarray, " rows"]:
@@ -45,7 +46,7 @@ class Model:
         key = (sample.noise.tobytes(), tuple(sorted(sample.interventions.items())), sample.world.regime)
         if key not in self._named:
             features = self.reader.features(sample)
-            self._named[key] = self.reader.adapter.predict_features(features, self.reader.class_names).labels.numpy()
+            self._named[key] = self.reader.adapter.classifier(self.reader.class_names)(features).labels.numpy()
         return self._named[key]
 
 

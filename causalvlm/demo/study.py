@@ -189,7 +189,14 @@ def _adapt(model: Model, settings: DemoSettings) -> Adaptation:
     zero, after = (HalfScores(*(float(right[half][which].mean()) for half in halves)) for which in (0, 1))
     counts = {f"{half}_classes": len(part.class_names) for half, part in halves.items()}
     counts |= {f"{half}_pictures": len(part.test) for half, part in halves.items()} | {"shots": settings.shots}
-    return Adaptation(zero, after, shifts["base"], shifts["new"], counts, float(adapter.card.training["seconds"]))
+    return Adaptation(
+        zero,
+        after,
+        shifts["base"],
+        shifts["new"],
+        counts,
+        adapter.card.training.seconds if adapter.card.training else 0.0,
+    )
 
 
 def _right(adapter: cdc.Adapter, part: cdc.ImageDataset) -> Float[np.ndarray, " rows"]:

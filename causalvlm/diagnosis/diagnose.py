@@ -122,7 +122,7 @@ def diagnose(
         class_names=table.class_names,
         factors=tuple(_diagnose_factor(table, name, level, folds=folds, rng=rng) for name, level in chosen.items()),
         unreadable=tuple((str(path), reason) for path, reason in table.unreadable),
-        settings={**table.provenance, "folds": folds, "references": chosen},
+        settings={**(table.source.to_record() if table.source else {}), "folds": folds, "references": chosen},
     )
 
 

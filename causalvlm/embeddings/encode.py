@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from jaxtyping import Float
 
 import cdc
 from causalvlm.datasets import load_dataset
-from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 
 Data = cdc.ImageDataset | str | Path
@@ -36,7 +34,8 @@ def embed(
     """Embed the images of a data set and classify them among its class names.
 
     Without an adapter, every image enters: a zero-shot model has seen none of them. With one, only the test split.
-    `EmbeddingTable.provenance` says which.
+    `EmbeddingTable.source` says which. The features are those of the frozen image tower, also for a method with an
+    image tower of its own: that one shows in the logits.
 
     Args:
         data: a data set, its name, a folder or a CSV file.
@@ -70,18 +69,27 @@ def embed(
         raise InputError(
             f"there must be images to embed; {dataset.name} has none in {'its test split' if trained else 'any split'}."
         )
-    features = cdc.encode_images(towers, [item.path for item in examples], cache=cache, progress=progress)
-    kept = [examples[row] for row in features.kept]
-    classifier = trained or cdc.fit(dataset, cdc.ZeroShotConfig(), towers)
+    model = trained or cdc.fit(dataset, cdc.ZeroShotConfig(), towers)
+    paths = [item.path for item in examples]
+    answers = model.classify(paths, dataset.class_names, cache=cache, progress=progress)
+    features = answers.features
+    if features is None:  # the classifier reads pixels: the frozen tower has not seen the images yet
+        features = cdc.encode_images(towers, paths, cache=cache, progress=progress).values
+    kept = [examples[row] for row in answers.kept]
     return EmbeddingTable(
-        features=features.values.numpy(),
-        logits=_logits(classifier, features.values, dataset.class_names, zero_shot=trained is None),
+        features=features.numpy(),
+        logits=answers.prediction.logits.cpu().numpy(),
         labels=np.array([item.label for item in kept]),
         factors={name: np.array([item.factors[name] for item in kept]) for name in dataset.factor_names},
         class_names=dataset.class_names,
         files=tuple(item.path for item in kept),
-        unreadable=features.unreadable,
-        provenance=_describe(dataset, classifier, zero_shot=trained is None),
+        unreadable=answers.unreadable,
+        source=describe(
+            model,
+            data=dataset.name,
+            fingerprint=dataset.fingerprint,
+            images=ADAPTER_IMAGES if trained else ZERO_SHOT_IMAGES,
+        ),
     )
 
 
@@ -106,28 +114,25 @@ def _find_adapter(adapter: AdapterChoice, backbone: BackboneChoice) -> cdc.Adapt
     return found
 
 
-def _logits(
-    classifier: cdc.Adapter, features: torch.Tensor, class_names: tuple[str, ...], *, zero_shot: bool
-) -> Float[np.ndarray, "rows classes"]:
-    if zero_shot:
-        text = classifier.text_features(class_names)[0].cpu()
-        return (classifier.backbone.logit_scale * features @ text.T).numpy()
-    probabilities = classifier.predict_features(features, class_names).probabilities.cpu()
-    # An opinion can be so sure that a rival's probability leaves float32: the margin then stops at about 87 nats.
-    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log().numpy()
+def describe(model: cdc.Adapter, *, data: str, fingerprint: str, images: str) -> Source:
+    """What a table says of the model and the images behind it.
 
-
-def _describe(dataset: cdc.ImageDataset, classifier: cdc.Adapter, *, zero_shot: bool) -> dict[str, object]:
-    towers = classifier.backbone
-    return {
-        "data": dataset.name,
-        "data_fingerprint": dataset.fingerprint,
-        "images": ZERO_SHOT_IMAGES if zero_shot else ADAPTER_IMAGES,
-        "method": "zero-shot" if zero_shot else classifier.card.method["type"],
-        "template": dataset.template if zero_shot else classifier.card.template,
-        "backbone": towers.name,
-        "pretrained": towers.pretrained,
-        "precision": towers.precision,
-        "device": str(towers.device),
-        "backbone_fingerprint": towers.fingerprint,
-    }
+    Args:
+        model: what classifies, zero-shot or trained.
+        data: name of the data set.
+        fingerprint: of its files and labels; empty for pictures that are no files.
+        images: which of its images, in words.
+    """
+    towers = model.backbone
+    return Source(
+        data=data,
+        data_fingerprint=fingerprint,
+        images=images,
+        method=model.card.method.name,
+        template=model.card.template,
+        backbone=towers.name,
+        pretrained=towers.pretrained,
+        precision=towers.precision,
+        device=str(towers.device),
+        backbone_fingerprint=towers.fingerprint,
+    )

@@ -1,7 +1,7 @@
 """`EmbeddingTable`: what a model makes of labelled images, one row per image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,20 +11,53 @@ from jaxtyping import Bool, Float, Int, Shaped
 from causalvlm.errors import InputError
 
 
+@dataclass(frozen=True)
+class Source:
+    """Which images a table holds, and which model made its numbers.
+
+    Attributes:
+        data: name of the data set.
+        method: name of the method that classifies.
+        backbone: name of the frozen model.
+        data_fingerprint: of the data set's files and labels.
+        images: which of its images these are, in words.
+        template: hand-crafted template.
+        pretrained: the model's tag or checkpoint, if any.
+        precision: of its towers.
+        device: where they ran.
+        backbone_fingerprint: of its weights.
+    """
+
+    data: str
+    data_fingerprint: str
+    images: str
+    method: str
+    template: str
+    backbone: str
+    pretrained: str | None
+    precision: str
+    device: str
+    backbone_fingerprint: str
+
+    def to_record(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, eq=False)
 class EmbeddingTable:
     """Features and logits of images, with their labels and factors; all arrays are read-only.
 
     Attributes:
         features: embeddings of the images.
-        logits: log-probabilities of the classes up to a constant per row: scaled cosines of a zero-shot model, exact
-            log-probabilities of an adapter. Differences within a row are log odds.
+        logits: log-probabilities of the classes up to a constant per row: scaled cosines where the method has them,
+            else exact log-probabilities. Differences within a row are log odds.
         labels: index of the true class in `class_names`.
         factors: level of every image, by the name of the factor.
         class_names: the closed set of answers.
         files: where each row comes from; empty for rows that come from no file.
         unreadable: files that were left out, each with the reason.
-        provenance: data set, model and which of its images these are.
+        source: data set, model and which of its images these are; None for numbers that came without.
 
     Raises:
         InputError: if rows or classes do not match, a number is not finite, or a label has no class name.
@@ -44,14 +77,13 @@ class EmbeddingTable:
     class_names: tuple[str, ...]
     files: tuple[Path, ...] = ()
     unreadable: tuple[tuple[Path, str], ...] = ()
-    provenance: Mapping[str, object] = field(default_factory=dict[str, object])
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         for name in ("features", "logits", "labels"):
             object.__setattr__(self, name, _read_only(getattr(self, name)))
         levels = {name: _read_only(column) for name, column in self.factors.items()}
         object.__setattr__(self, "factors", MappingProxyType(levels))
-        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
         self._refuse_shapes()
         self._refuse_values()
 

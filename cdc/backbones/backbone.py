@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdc.backbones.tokens import Tokenizer
+from cdc.errors import InputError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -32,7 +33,8 @@ class TextTower(ABC):
         layers: number of transformer blocks.
         context_length: most tokens in a prompt.
         start_tokens: special tokens before the first word (1 for a tower with a start token, else 0).
-        shares_prefix: whether start tokens and context are computed once per template, not once per class.
+        shares_prefix: whether start tokens and context are computed once per template, not once per class; such a
+            tower takes deep prompts too.
         tokenizer: from texts to padded ids.
     """
 
@@ -57,9 +59,15 @@ class TextTower(ABC):
 
     @abstractmethod
     def share_prefix(
-        self, contexts: Float[Tensor, "templates tokens dim"], start: Int[Tensor, " _"]
+        self, contexts: Float[Tensor, "_ templates tokens dim"], start: Int[Tensor, " _"]
     ) -> tuple[Tensor, ...]:
-        """Compute once per template what start tokens and context give to every class."""
+        """Compute once per template what start tokens and context give to every class.
+
+        Args:
+            contexts: the first enters as token embeddings; each further one, where `shares_prefix`, takes the place of
+                the context's states before the next block.
+            start: ids of the start tokens.
+        """
 
     @abstractmethod
     def finish(
@@ -70,6 +78,31 @@ class TextTower(ABC):
     @abstractmethod
     def encode(self, ids: Int[Tensor, "classes tokens"]) -> Float[Tensor, "classes dim"]:
         """Features of plain prompts: the model's own full-length forward pass."""
+
+
+@runtime_checkable
+class ImagePrompts(Protocol):
+    """How learnable tokens enter a frozen image tower beside the patches.
+
+    Attributes:
+        width: size of a token.
+        layers: number of blocks that take tokens.
+    """
+
+    width: int
+    layers: int
+
+    def __call__(
+        self, pixels: Float[Tensor, "batch 3 _ _"], prompts: Float[Tensor, "_ tokens dim"]
+    ) -> Float[Tensor, "batch _"]:
+        """Embeddings, not normalised, differentiable in the prompts.
+
+        Args:
+            pixels: preprocessed pictures.
+            prompts: the first enters with the patches; each further one takes the place of its predecessor's states
+                before the next block (deep prompts; Khattak et al., MaPLe, CVPR 2023, section 3.2).
+        """
+        ...
 
 
 @final
@@ -88,6 +121,8 @@ class Backbone:
         image_tower: module from pixels to embeddings, not normalised.
         preprocess: from an RGB picture to pixels, as at test time.
         fingerprint: short hash of weights, precision and preprocessing.
+        logit_bias: added to every logit (SigLIP); 0 for CLIP.
+        image_prompts: how learnable tokens enter the image tower; None where they cannot.
     """
 
     name: str
@@ -100,12 +135,50 @@ class Backbone:
     image_tower: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     fingerprint: str
+    logit_bias: float = 0.0
+    image_prompts: ImagePrompts | None = None
 
     @torch.no_grad()
     def encode_images(self, pixels: Float[Tensor, "batch 3 _ _"]) -> Float[Tensor, "batch dim"]:
         """Unit-length embeddings of preprocessed pictures, in float32."""
-        features = self.image_tower(pixels.to(self.device, DTYPES[self.precision]))
+        return self.embed_images(pixels)
+
+    def embed_images(
+        self, pixels: Float[Tensor, "batch 3 _ _"], prompts: Float[Tensor, "_ tokens dim"] | None = None
+    ) -> Float[Tensor, "batch _"]:
+        """`encode_images`, differentiable in `pixels` and in learnable tokens beside the patches.
+
+        Args:
+            pixels: preprocessed pictures.
+            prompts: see `ImagePrompts`; they keep their own precision and are cast where they enter.
+
+        Raises:
+            InputError: if the image tower takes no such prompts.
+        """
+        pixels = pixels.to(self.device, DTYPES[self.precision])
+        features = self.image_tower(pixels) if prompts is None else self._check_image_prompts(prompts)(pixels, prompts)
         return functional.normalize(features.float(), dim=-1)
+
+    def _check_image_prompts(self, prompts: Float[Tensor, "_ tokens dim"]) -> ImagePrompts:
+        found = self.image_prompts
+        if found is None:
+            raise InputError(
+                f"prompts in the image tower need a vision transformer of open_clip; received {self.name!r}, whose "
+                f"image tower is a {type(self.image_tower).__name__}. Use a ViT, such as 'ViT-B-16', or a method that "
+                "trains on text prompts alone."
+            )
+        if len(prompts) > found.layers or prompts.shape[-1] != found.width:
+            raise InputError(
+                f"prompts in the image tower of {self.name!r} must have shape [depth, tokens, {found.width}] with a "
+                f"depth of at most {found.layers}; received {list(prompts.shape)}. Lower the depth."
+            )
+        return found
+
+    def logits(
+        self, images: Float[Tensor, "*_ rows dim"], text: Float[Tensor, "*_ classes dim"]
+    ) -> Float[Tensor, "*_ rows classes"]:
+        """Scaled cosines of unit-length features, with the model's bias."""
+        return self.logit_scale * images @ text.mT + self.logit_bias
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "classes dim"]:

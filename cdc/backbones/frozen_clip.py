@@ -114,15 +114,17 @@ class CausalText(_OpenClipText):
         return self._text.positional_embedding[first:last].to(self._text.transformer.get_cast_dtype())
 
     def share_prefix(
-        self, contexts: Float[Tensor, "templates tokens dim"], start: Int[Tensor, " _"]
+        self, contexts: Float[Tensor, "_ templates tokens dim"], start: Int[Tensor, " _"]
     ) -> tuple[Tensor, ...]:
         """Keys and values of start tokens and context at every layer: 2 x layers of [templates, heads, tokens, _]."""
-        dtype = self._text.transformer.get_cast_dtype()
-        opening = self.embed(start).to(dtype).expand(len(contexts), -1, -1)
-        states = torch.cat([opening, contexts.to(dtype)], dim=1)
+        context, *deeper = contexts.to(self._text.transformer.get_cast_dtype())
+        opening = self.embed(start).to(context.dtype).expand(len(context), -1, -1)
+        states = torch.cat([opening, context], dim=1)
         states = states + self._positions(0, states.shape[1])
         shared: list[Tensor] = []
-        for block in self._text.transformer.resblocks:
+        for layer, block in enumerate(self._text.transformer.resblocks):
+            if 0 < layer <= len(deeper):
+                states = torch.cat([states[:, : len(start)], deeper[layer - 1]], dim=1)
             query, key, value = _heads(block, states)
             shared += [key, value]
             attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -177,10 +179,11 @@ class WholeText(_OpenClipText):
         return torch.full((len(ids),), ids.shape[1], device=ids.device)
 
     def share_prefix(
-        self, contexts: Float[Tensor, "templates tokens dim"], start: Int[Tensor, " _"]
+        self, contexts: Float[Tensor, "_ templates tokens dim"], start: Int[Tensor, " _"]
     ) -> tuple[Tensor, ...]:
         """Start ids and context embeddings, to be spliced in."""
-        return start, contexts
+        (context,) = contexts
+        return start, context
 
     def finish(
         self, prefix: tuple[Tensor, ...], ends: Int[Tensor, "classes tokens"]

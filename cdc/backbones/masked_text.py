@@ -64,11 +64,12 @@ class MaskedText(TextTower):
         return self._embeddings(ids)
 
     def share_prefix(
-        self, contexts: Float[Tensor, "templates tokens dim"], start: Int[Tensor, " _"]
+        self, contexts: Float[Tensor, "_ templates tokens dim"], start: Int[Tensor, " _"]
     ) -> tuple[Tensor, ...]:
         """The embeddings of start tokens and context: in a bidirectional tower nothing deeper is shared."""
-        opening = self.embed(start).expand(len(contexts), -1, -1)
-        return (torch.cat([opening, contexts.to(opening.dtype)], dim=1),)
+        (context,) = contexts
+        opening = self.embed(start).expand(len(context), -1, -1)
+        return (torch.cat([opening, context.to(opening.dtype)], dim=1),)
 
     def finish(
         self, prefix: tuple[Tensor, ...], ends: Int[Tensor, "classes tokens"]

@@ -12,6 +12,7 @@ import open_clip
 import torch
 
 from cdc.backbones.backbone import DTYPES, OFFLINE_MODELS, Backbone, Precision, fingerprint, freeze
+from cdc.backbones.deep_prompts import image_prompts
 from cdc.backbones.frozen_clip import give_embeddings_only, text_tower
 from cdc.errors import InputError
 
@@ -52,6 +53,7 @@ def load_open_clip(name: str, pretrained: str | None, *, device: str, precision:
             raise InputError(_why_not(name, source, pretrained, error, reachable=reachable)) from error
     freeze(model)
     logit_scale = float(model.logit_scale.exp())
+    logit_bias = 0.0 if model.logit_bias is None else float(model.logit_bias)
     # Cast whole: open_clip's own mixture of precisions fails on layer scale, linear projections and CoCa.
     model.to(device, DTYPES[precision])
     give_embeddings_only(model)
@@ -59,6 +61,7 @@ def load_open_clip(name: str, pretrained: str | None, *, device: str, precision:
         name=name, pretrained=pretrained, precision=precision, device=torch.device(device),
         dim=configuration["embed_dim"], logit_scale=logit_scale, text=text, image_tower=model.visual,
         preprocess=preprocess, fingerprint=fingerprint(model, precision, configuration, model.visual.preprocess_cfg),
+        logit_bias=logit_bias, image_prompts=image_prompts(model.visual),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ b_k / u = e_k / K, it reads 1 + e_k / K = (1 + e1_k / K) (1 + e2_k / K): folding
 log1p(e_k / K), whatever the order. [derived; tests/cdc/beliefs/test_fusion.py checks it against the fold]
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cdc.beliefs.evidence import Opinion
-from cdc.errors import InputError
+from cdc.errors import InputError, require_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +25,50 @@ class Prediction:
         belief: [N, K], mass on each class.
         uncertainty: [N], mass on "I do not know".
         probabilities: [N, K], mean of the Dirichlet: b_k + u / K.
+        logits: [N, K], log-probabilities up to a constant per row.
         labels: [N], most believed class.
     """
 
     belief: Float[Tensor, "rows classes"]
     uncertainty: Float[Tensor, " rows"]
+    _logits: Float[Tensor, "rows classes"] | None = None
+
+    @classmethod
+    def from_logits(cls, logits: Float[Tensor, "rows classes"]) -> "Prediction":
+        """Softmax probabilities as beliefs; a softmax knows no uncertainty, so that mass is zero.
+
+        Example:
+            >>> Prediction.from_logits(torch.zeros(1, 2)).belief
+            tensor([[0.5000, 0.5000]])
+        """
+        return cls(logits.softmax(-1), logits.new_zeros(len(logits)), logits)
+
+    @classmethod
+    def join(cls, parts: "Sequence[Prediction]") -> "Prediction":
+        """The rows of several predictions over the same classes, one after the other.
+
+        Example:
+            >>> one = Prediction.from_logits(torch.zeros(1, 2))
+            >>> len(Prediction.join([one, one]).labels)
+            2
+        """
+        joined = (torch.cat([getattr(part, name) for part in parts]) for name in ("belief", "uncertainty", "logits"))
+        return cls(*joined)
 
     @property
     def probabilities(self) -> Float[Tensor, "rows classes"]:
         """Mean of the Dirichlet: b_k + u / K; rows sum to one."""
         return self.belief + self.uncertainty.unsqueeze(-1) / self.belief.shape[-1]
+
+    @property
+    def logits(self) -> Float[Tensor, "rows classes"]:
+        """Log-probabilities up to a constant per row, for log odds: as the method has them, or from `probabilities`.
+
+        An opinion can be so sure that a rival's probability leaves float32: its log odds then stop at about 87 nats.
+        """
+        if self._logits is not None:
+            return self._logits
+        return self.probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
     @property
     def labels(self) -> Int[Tensor, " rows"]:
@@ -106,8 +141,7 @@ def fuse_log_strength(
         >>> fuse_log_strength(torch.ones(3, 1, 2), 1.0)
         tensor([[3., 3.]])
     """
-    if not 0 <= independence <= 1:
-        raise InputError(f"independence must be between 0 and 1; received {independence}.")
+    require_share("independence", independence)
     return log_strength.sum(0) * (independence + (1 - independence) / len(log_strength))
 
 

@@ -171,7 +171,7 @@ def _data_root(name: str, root: Path | None) -> Path:
     if DATA_VARIABLE not in os.environ:
         raise InputError(
             f"a data set loaded by name needs the folder of the data sets; received {name!r} without one. Pass "
-            f"root=... (--root), or set {DATA_VARIABLE}."
+            f"root=..., or set {DATA_VARIABLE}."
         )
     return Path(os.environ[DATA_VARIABLE])
 

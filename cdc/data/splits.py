@@ -171,5 +171,5 @@ def _refuse_small_classes(dataset: ImageDataset, needed: int) -> None:
         others = f", and {len(small) - 1} more classes are short" if len(small) > 1 else ""
         raise InputError(
             f"every class needs at least {needed} training images; {name!r} has {count}{others}. Lower the shots, add "
-            "images, or take what there is with allow_fewer=True (--allow-fewer)."
+            "images, or take what there is with allow_fewer=True."
         )

@@ -1,9 +1,6 @@
 """Features of image files from the frozen image tower: encoded once, then read from a cache."""
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +14,7 @@ from cdc.backbones.backbone import Backbone
 from cdc.data.images import UnreadableImageError, read_image
 from cdc.errors import InputError
 from cdc.images.cache import FeatureCache, default_cache, hash_file
+from cdc.images.pixels import pictures_at_once, render_ahead
 from cdc.images.views import ViewPlan, augment, shrink
 from cdc.progress import image_bar
 
@@ -128,7 +126,7 @@ def encode_views(
         >>> encode_views(cdc.load_backbone("photo"), [file], ViewPlan(views=2), cache=None).values.shape
         torch.Size([1, 4, 2, 384])
     """
-    short_side = OVERSAMPLING * min(backbone.preprocess(Image.new("RGB", (8, 8))).shape[-2:])
+    short_side = working_size(backbone)
 
     def render(path: Path, key: str) -> Tensor:
         image = shrink(read_image(path), short_side=short_side)
@@ -141,6 +139,17 @@ def encode_views(
 
     recipe = _Recipe(repr(plan), (plan.templates, plan.views), render, fill_batches=True)
     return ViewFeatures(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
+
+
+def working_size(backbone: Backbone) -> int:
+    """Short side, in pixels, that a picture is shrunk to before it is augmented.
+
+    Example:
+        >>> import cdc
+        >>> working_size(cdc.load_backbone("photo"))
+        448
+    """
+    return OVERSAMPLING * min(backbone.preprocess(Image.new("RGB", (8, 8))).shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,7 @@ def _encode(
     """Fields of the result: values, kept rows, unreadable files."""
     if len(paths) == 0:
         raise InputError("paths must name at least one image file; received none.")
-    size = _check_batch_size(batch_size, backbone)
+    size = pictures_at_once(batch_size, backbone)
     shape = (*recipe.shape, backbone.dim)
     store = _open_cache(cache, f"{backbone.fingerprint}/{recipe.name}/{VERSION}", shape)
     values = torch.empty(len(paths), *shape)
@@ -194,14 +203,6 @@ def _encode(
                     store.write(key, result)
             advance()
     return _leave_out(values, paths, reasons)
-
-
-def _check_batch_size(batch_size: int | None, backbone: Backbone) -> int:
-    if batch_size is None:
-        return 8 if backbone.device.type == "cpu" else 64
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1; received {batch_size}. Leave it out for the usual size.")
-    return batch_size
 
 
 def _open_cache(cache: CacheFolder, recipe: str, shape: tuple[int, ...]) -> FeatureCache | None:
@@ -247,7 +248,7 @@ def _encode_missing(
     pictures = torch.Size(recipe.shape).numel()
     images = max(1, batch_size // pictures)
     batch: dict[str, Tensor] = {}
-    for key, pixels in _render_ahead(files, recipe, ahead=2 * images):
+    for key, pixels in render_ahead(tuple(files), lambda key: recipe.render(files[key], key), ahead=2 * images):
         if isinstance(pixels, UnreadableImageError):
             yield key, pixels
             continue
@@ -268,29 +269,3 @@ def _encode_batch(
     features = torch.cat([backbone.encode_images(part).cpu() for part in pixels.split(batch_size)])
     features = features[: len(features) - blanks]
     yield from zip(batch, features.unflatten(0, (len(batch), *recipe.shape)), strict=True)
-
-
-def _render_ahead(
-    files: Mapping[str, Path], recipe: _Recipe, *, ahead: int
-) -> Iterator[tuple[str, Tensor | UnreadableImageError]]:
-    """Render pictures on threads (decoding and resizing release the interpreter lock), at most `ahead` in advance."""
-
-    def attempt(path: Path, key: str) -> Tensor | UnreadableImageError:
-        try:
-            return recipe.render(path, key)
-        except UnreadableImageError as error:
-            return error
-
-    waiting: deque[tuple[str, Future[Tensor | UnreadableImageError]]] = deque()
-    workers = os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for key, path in files.items():
-            waiting.append((key, pool.submit(attempt, path, key)))
-            if len(waiting) > max(ahead, workers):
-                first, rendered = waiting.popleft()
-                yield first, rendered.result()
-        for key, rendered in waiting:
-            yield key, rendered.result()
-    finally:  # also when the run is interrupted: what was ordered in advance is not worth waiting for
-        pool.shutdown(cancel_futures=True)

@@ -11,7 +11,13 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from cdc.errors import InputError
 
-AugmentationSet = Literal["set1", "set2"]
+AugmentationSet = Literal["set1", "set2", "crop-flip"]
+
+DEFAULT_AUGMENTATION: AugmentationSet = "set2"
+"""Of views, unless a method or a run says otherwise."""
+
+CROP_AREA = 0.08
+"""Smallest share of the area that `crop-flip` keeps, as in CoOp's configuration and those of its successors."""
 
 STRENGTHS = (1.0, 1.5, 0.5, 2.0)
 """Strength of templates 0 to 3, 4 to 7, 8 to 11 and 12 to 15, then again from the first."""
@@ -27,7 +33,8 @@ class ViewPlan:
     views are ours: see `augment`.
 
     Attributes:
-        set: ``"set1"``, common augmentations, or ``"set2"``, the same followed by a random resized crop.
+        set: ``"set1"``, common augmentations; ``"set2"``, the same followed by a random resized crop; or
+            ``"crop-flip"``, what CoOp and its successors train on, the same for every template.
         templates: M, number of templates.
         views: views of an image per template.
         seed: of all draws.
@@ -40,14 +47,15 @@ class ViewPlan:
         8
     """
 
-    set: AugmentationSet = "set1"
+    set: AugmentationSet = DEFAULT_AUGMENTATION
     templates: int = 4
     views: int = 4
     seed: int = 1
 
     def __post_init__(self) -> None:
         if self.set not in get_args(AugmentationSet):
-            raise InputError(f"an augmentation set must be 'set1' or 'set2'; received {self.set!r}. See `augment`.")
+            known = ", ".join(map(repr, get_args(AugmentationSet)))
+            raise InputError(f"an augmentation set must be one of {known}; received {self.set!r}. See `augment`.")
         for name, number in (("templates", self.templates), ("views", self.views)):
             if number < 1:
                 raise InputError(f"{name} of a ViewPlan must be at least 1; received {number}. Pass {name}=4.")
@@ -73,6 +81,9 @@ def augment(image: Image.Image, plan: ViewPlan, *, template: int, view: int, key
     square: at least 1 - 0.6 s of the area (never under 0.1), aspect ratio 3:4 to 4:3. Its other draws are those of set
     1, so that the two sets differ in the crop alone. No view shows a border that the image does not have.
 
+    ``"crop-flip"`` is none of this: a random resized crop of 8 to 100 % of the area, aspect ratio 3:4 to 4:3, mirrored
+    or not (Zhou et al., CoOp, IJCV 2022, and its public configuration), drawn anew for every template and view.
+
     Args:
         image: RGB picture, left unchanged.
         plan: which views there are.
@@ -92,15 +103,15 @@ def augment(image: Image.Image, plan: ViewPlan, *, template: int, view: int, key
         (255, 0, 0)
     """
     _check_request(image, plan, template, view)
+    if plan.set == "crop-flip":
+        rng = _generator(plan.seed, template, view, key)
+        cropped = _crop_resized(image, CROP_AREA, rng)
+        return ImageOps.mirror(cropped) if rng.random() < 0.5 else cropped
     strength = STRENGTHS[template // len(AUGMENTATIONS) % len(STRENGTHS)] / (2 if view == 0 else 1)
     change = list(AUGMENTATIONS.values())[template % len(AUGMENTATIONS)]
     rng = _generator(plan.seed, template, view, key)
     changed = change(image, strength, rng)
-    match plan.set:
-        case "set1":
-            return changed
-        case "set2":
-            return _crop_resized(changed, strength, rng)
+    return changed if plan.set == "set1" else _crop_resized(changed, max(0.1, 1 - 0.6 * strength), rng)
 
 
 def shrink(image: Image.Image, *, short_side: int) -> Image.Image:
@@ -173,8 +184,9 @@ def _rotate(image: Image.Image, degrees: float) -> Image.Image:
     return turned.crop((left, top, left + width, top + height))
 
 
-def _crop_resized(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    area = image.width * image.height * rng.uniform(max(0.1, 1 - 0.6 * strength), 1)
+def _crop_resized(image: Image.Image, smallest: float, rng: np.random.Generator) -> Image.Image:
+    """A square from a window of at least the share `smallest` of the area."""
+    area = image.width * image.height * rng.uniform(smallest, 1)
     stretch = (4 / 3) ** (rng.uniform(-1, 1) / 2)
     box = _window(image.size, math.sqrt(area) * stretch, math.sqrt(area) / stretch, rng)
     side = min(box[2] - box[0], box[3] - box[1])

@@ -27,7 +27,7 @@ def trusted_cross_entropy(
     Args:
         evidence: non-negative, any number of leading axes (they are averaged too).
         labels: class of each row.
-        kl_weight: lambda_t, rising from 0 to 1 over training.
+        kl_weight: lambda_t, which rises from 0 over training; see `CDCConfig.kl_weight`.
 
     Example:
         >>> right = trusted_cross_entropy(torch.tensor([[9.0, 0.0]]), torch.tensor([0]), kl_weight=1.0)
@@ -36,7 +36,8 @@ def trusted_cross_entropy(
         True
     """
     alpha = evidence.double() + 1
-    target = functional.one_hot(labels, alpha.shape[-1]).to(alpha)
+    # Not `one_hot`, which looks at every label first and makes the CPU wait for a GPU.
+    target = (labels[:, None] == torch.arange(alpha.shape[-1], device=labels.device)).to(alpha)
     strength = alpha.sum(-1)
     correct = (alpha * target).sum(-1)
     expected = torch.digamma(strength) - torch.digamma(correct)
@@ -53,7 +54,7 @@ def divergence_from_uniform(alpha: Float[Tensor, "*_ classes"]) -> Float[Tensor,
     """
     alpha = alpha.clamp(max=LARGEST_ALPHA)
     strength = alpha.sum(-1, keepdim=True)
-    classes = torch.tensor(float(alpha.shape[-1]), dtype=alpha.dtype, device=alpha.device)
+    classes = torch.tensor(alpha.shape[-1], dtype=alpha.dtype)  # stays on the CPU: a scalar needs no copy to a GPU
     constant = torch.lgamma(strength.squeeze(-1)) - torch.lgamma(classes) - torch.lgamma(alpha).sum(-1)
     return constant + ((alpha - 1) * (torch.digamma(alpha) - torch.digamma(strength))).sum(-1)
 

@@ -32,8 +32,22 @@ def fill_template(template: str, class_names: Sequence[str]) -> list[str]:
     return [template.format(name.replace("_", " ")) for name in class_names]
 
 
+def encode_template(backbone: Backbone, template: str, class_names: Sequence[str]) -> Float[Tensor, "classes dim"]:
+    """Unit-length features of the hand-crafted prompts of `class_names`: t^0.
+
+    Raises:
+        InputError: if the template does not contain ``{}`` exactly once.
+
+    Example:
+        >>> import cdc
+        >>> encode_template(cdc.load_backbone("picto"), "a picture of a {}.", ["dog", "cat"]).shape
+        torch.Size([2, 192])
+    """
+    return backbone.encode_texts(fill_template(template, class_names))
+
+
 def start_contexts(
-    backbone: Backbone, *, templates: int, context_tokens: int, generator: torch.Generator
+    backbone: Backbone, *, templates: int, context_tokens: int, seed: int
 ) -> Float[Tensor, "templates tokens dim"]:
     """Context tokens that M templates start from: the words of `PHRASES`, one phrase each.
 
@@ -44,8 +58,9 @@ def start_contexts(
         backbone: whose vocabulary to use.
         templates: M.
         context_tokens: d.
-        generator: source of the random tokens and the noise, on the CPU.
+        seed: of the random tokens and the noise.
     """
+    generator = torch.Generator().manual_seed(seed)
     # One by one: a tokenizer may cut one phrase into more tokens than another.
     words = [initial_contexts(backbone, [phrase])[0].cpu() for phrase in PHRASES]
     spread = torch.cat(words).std()

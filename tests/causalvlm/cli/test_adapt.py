@@ -18,7 +18,7 @@ def adapted(colour_folder, tiny_clip_folder, tmp_path):
     out = tmp_path / "adapter"
     status = run(
         ["adapt", str(colour_folder), "--backbone", str(tiny_clip_folder), "--shots", "4", "--epochs", "2",
-         "--seed", "2", "--templates", "2", "--out", str(out), "--json", str(tmp_path / "adapt.json")]
+         "--seed", "2", "--set", "templates=2", "--out", str(out), "--json", str(tmp_path / "adapt.json")]
     )  # fmt: skip
     assert status == 0
     return out

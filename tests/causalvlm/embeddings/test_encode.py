@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import softmax
 
 import cdc
 from causalvlm.embeddings.encode import embed
@@ -28,8 +29,8 @@ def test_zero_shot_logits_are_scaled_cosines_of_all_images(dataset, tiny_backbon
     np.testing.assert_allclose(table.features, images, atol=1e-5)
     np.testing.assert_allclose(table.logits, tiny_backbone.logit_scale * images @ texts.T, atol=1e-3)
     assert table.labels.tolist() == [item.label for item in dataset.examples]
-    assert table.provenance["images"] == "all images"
-    assert table.provenance["method"] == "zero-shot"
+    assert table.source.images == "all images"
+    assert table.source.method == "zero-shot"
 
 
 @pytest.mark.parametrize("config", [cdc.CDCConfig(templates=2), cdc.CoOpConfig()])
@@ -39,8 +40,8 @@ def test_an_adapter_is_diagnosed_on_the_test_split_by_its_own_probabilities(data
     table = embed(dataset, adapter=adapter, cache=None)
     assert table.files == tuple(item.path for item in dataset.test)
     expected = adapter.predict(table.files, dataset.class_names).probabilities
-    np.testing.assert_allclose(np.exp(table.logits), expected, atol=1e-4)
-    assert "test split" in str(table.provenance["images"])
+    np.testing.assert_allclose(softmax(table.logits, axis=1), expected, atol=1e-4)
+    assert "test split" in table.source.images
     adapter.save(tmp_path / "saved")
     again = embed(dataset, adapter=tmp_path / "saved", cache=None)
     np.testing.assert_array_equal(again.logits, table.logits)

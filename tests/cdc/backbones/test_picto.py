@@ -175,10 +175,10 @@ def test_an_adapter_on_it_is_saved_and_loaded(tmp_path: Path, colour_folder: Pat
     adapter = cdc.fit(data, cdc.CDCConfig(templates=2), cdc.load_backbone("picto"), settings)
     adapter.save(tmp_path / "adapter")
     loaded = cdc.load_adapter(tmp_path / "adapter")
-    assert loaded.card.backbone["name"] == "picto"
+    assert loaded.card.backbone.name == "picto"
     pictures = [Image.open(example.path) for example in data.test[:4]]
     names = ["dog", "polar bear", "red"]
     before, after = (one.predict(pictures, class_names=names) for one in (adapter, loaded))
     assert torch.equal(before.belief, after.belief)
-    features = adapter.text_features(names)
+    features = adapter.classifier(names).text
     torch.testing.assert_close(functional.normalize(features, dim=-1), features)

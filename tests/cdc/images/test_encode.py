@@ -30,7 +30,7 @@ from cdc.images.encode import encode_images, encode_views
 from cdc.images.views import ViewPlan, augment, shrink
 
 SIDE = 24
-PLAN = ViewPlan(templates=2, views=3)
+PLAN = ViewPlan("set1", templates=2, views=3)
 
 
 class CountingTower(nn.Module):
@@ -154,10 +154,10 @@ def test_without_a_cache_nothing_is_kept(paths, cache, monkeypatch):
     "other",
     [
         ViewPlan("set2", templates=2, views=3),
-        ViewPlan(templates=3, views=3),
-        ViewPlan(templates=3, views=2),  # as many pictures
-        ViewPlan(templates=2, views=4),
-        ViewPlan(templates=2, views=3, seed=2),
+        ViewPlan("set1", templates=3, views=3),
+        ViewPlan("set1", templates=3, views=2),  # as many pictures
+        ViewPlan("set1", templates=2, views=4),
+        ViewPlan("set1", templates=2, views=3, seed=2),
     ],
 )
 def test_another_plan_has_entries_of_its_own(paths, cache, other):

@@ -11,7 +11,7 @@ from cdc.images.views import AUGMENTATIONS, STRENGTHS, ViewPlan, augment, shrink
 
 KEYS = [f"image {number}" for number in range(200)]
 PLACEMENT, COLOUR, TONE, DETAIL = range(4)
-PLAN = ViewPlan(templates=16)
+PLAN = ViewPlan("set1", templates=16)
 
 
 def coordinates(side: int = 256) -> Image.Image:
@@ -54,10 +54,10 @@ def test_a_view_is_a_function_of_its_name_and_of_nothing_else(noise, augmentatio
 
 @pytest.mark.parametrize("template", range(4))
 def test_views_differ_by_seed_template_view_and_image(noise, template):
-    plan = ViewPlan(templates=20)
+    plan = ViewPlan("set1", templates=20)
     view = augment(noise, plan, template=template, view=1, key="a")
     others = [
-        augment(noise, ViewPlan(templates=20, seed=2), template=template, view=1, key="a"),
+        augment(noise, ViewPlan("set1", templates=20, seed=2), template=template, view=1, key="a"),
         augment(noise, plan, template=template, view=2, key="a"),
         augment(noise, plan, template=template, view=1, key="b"),
         # Sixteen templates on, augmentation and strength are the same: only the draws differ.
@@ -68,7 +68,7 @@ def test_views_differ_by_seed_template_view_and_image(noise, template):
 
 
 def test_a_view_does_not_depend_on_how_many_others_there_are(noise):
-    few, many = ViewPlan(templates=2, views=2), ViewPlan(templates=16, views=9)
+    few, many = ViewPlan("set1", templates=2, views=2), ViewPlan("set1", templates=16, views=9)
     assert augment(noise, few, template=1, view=1, key="a") == augment(noise, many, template=1, view=1, key="a")
 
 
@@ -234,19 +234,19 @@ def test_a_plan_refuses_what_makes_no_views(settings, message):
 
 def test_a_plan_refuses_an_unknown_set(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
-    with pytest.raises(InputError, match=r"must be 'set1' or 'set2'; received 'set3'"):
+    with pytest.raises(InputError, match=r"must be one of 'set1', 'set2', 'crop-flip'; received 'set3'"):
         ViewPlan("set3")
 
 
 @pytest.mark.parametrize(("template", "view"), [(4, 0), (-1, 0), (0, 4), (0, -1)])
 def test_a_view_outside_the_plan_is_refused(noise, template, view):
     with pytest.raises(InputError, match=r"must be from 0 to 3 in this plan; received (4|-1)"):
-        augment(noise, ViewPlan(), template=template, view=view, key="a")
+        augment(noise, ViewPlan("set1"), template=template, view=view, key="a")
 
 
 def test_a_picture_that_is_not_rgb_is_refused(noise):
     with pytest.raises(InputError, match="must be RGB; received mode 'L'"):
-        augment(noise.convert("L"), ViewPlan(), template=0, view=0, key="a")
+        augment(noise.convert("L"), ViewPlan("set1"), template=0, view=0, key="a")
 
 
 def test_every_template_of_the_first_four_has_an_augmentation_of_its_own():

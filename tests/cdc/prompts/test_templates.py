@@ -9,8 +9,7 @@ from cdc.prompts.text_encoding import initial_contexts
 
 
 def start(backbone: cdc.Backbone, templates: int, tokens: int, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return start_contexts(backbone, templates=templates, context_tokens=tokens, generator=generator)
+    return start_contexts(backbone, templates=templates, context_tokens=tokens, seed=seed)
 
 
 def test_four_templates_of_four_tokens_are_the_phrases(tiny_backbone):

@@ -13,36 +13,40 @@ import torch
 from torch.nn import functional
 
 import cdc
-from cdc.methods.config import CDCConfig, CoOpConfig, TrainingConfig
-from cdc.methods.model import CDC, build_method
-from cdc.training.loop import Shots, learning_rate_at, train
+from cdc.methods.cdc import CDC, CDCConfig
+from cdc.methods.coop import CoOpConfig
+from cdc.methods.method import Task
+from cdc.methods.registry import build_method
+from cdc.methods.schedule import TrainingConfig, learning_rate_at
+from cdc.training.loop import train
+from cdc.training.shots import FeatureShots
 
 NAMES = ("dog", "cat", "house", "polar bear")
 CONFIG = TrainingConfig(epochs=6, batch_size=8, learning_rate=0.05, seed=3)
 
 
-def make_shots(backbone: cdc.Backbone, *, templates: int, views: int = 3) -> Shots:
+def make_shots(backbone: cdc.Backbone, *, templates: int, views: int = 3) -> FeatureShots:
     """Noisy copies of shuffled text features: classes that only a changed prompt can match."""
     generator = torch.Generator().manual_seed(0)
     centres = backbone.encode_texts([f"a photo of a {name}." for name in NAMES]).roll(1, 0)
     labels = torch.arange(len(NAMES)).repeat_interleave(6)
     noise = 0.3 * torch.randn(len(labels), templates, views, backbone.dim, generator=generator)
-    return Shots(functional.normalize(centres[labels][:, None, None] + noise, dim=-1), labels, "synthetic")
+    return FeatureShots(functional.normalize(centres[labels][:, None, None] + noise, dim=-1), labels, "synthetic")
 
 
 def make_method(backbone: cdc.Backbone, config: CDCConfig | CoOpConfig = CDCConfig(templates=2)) -> CDC:  # noqa: B008
-    return build_method(config, backbone, NAMES, template="a photo of a {}.", seed=1)
+    return build_method(config, backbone, Task(NAMES, "a photo of a {}.", seed=1))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("config", [CDCConfig(templates=2), CoOpConfig()])
 def test_training_lowers_the_loss_and_fits_the_shots(tiny_backbone, optimizer, config):
     method = make_method(tiny_backbone, config)
-    shots = make_shots(tiny_backbone, templates=method.views)
+    shots = make_shots(tiny_backbone, templates=method.trains_on.templates)
     rate = 0.05 if optimizer == "sgd" else 0.01
 
     def accuracy() -> float:
-        prediction = method.predict(shots.values[:, 0, 0], method.text_features(NAMES))
+        prediction = method.classifier(NAMES)(shots.values[:, 0, 0])
         return float((prediction.labels == shots.labels).float().mean())
 
     before = accuracy()

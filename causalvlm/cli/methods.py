@@ -1,0 +1,97 @@
+"""`causalvlm methods`: which methods there are and what can be set; and `--set name=value`, which sets it."""
+
+import json as plain
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+import cdc
+from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.errors import InputError
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat. causalvlm methods lists them."),
+]
+
+
+def methods(json: JsonOption = None, force: ForceOption = False) -> None:
+    """List the methods with their settings and defaults.
+
+    Example: causalvlm methods
+    """
+    check_json(json, force=force)
+    say, found = console(), {}
+    for name, entry in cdc.METHODS.items():
+        settings = _flat(cdc.method_record(entry.config()))
+        say.print(f"{name:12s} {entry.help}", markup=False, soft_wrap=True)
+        for setting, value in settings.items():
+            say.print(f"{'':14s}--set {setting}={_written(value)}", markup=False, soft_wrap=True)
+        found[name] = {"help": entry.help, "settings": settings}
+    write_result(json, {"methods": found}, force=force)
+
+
+def configure(method: str, pairs: Sequence[str] | None) -> cdc.MethodConfig:
+    """The settings of a method, with the defaults changed as ``--set`` says.
+
+    Args:
+        method: name of a registered method.
+        pairs: such as ``"templates=8"`` or, for a setting within a setting, ``"evidence.temperature=2"``.
+
+    Raises:
+        InputError: if the method or a setting is unknown, or a value is of another kind than the default.
+
+    Example:
+        >>> configure("cdc", ["templates=8", "evidence.temperature=2"]).evidence.temperature
+        2.0
+    """
+    record = cdc.method_record(cdc.find_method(method).config())
+    known = _flat(record)
+    for pair in pairs or ():
+        name, equals, text = pair.partition("=")
+        if not equals or name not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(
+                f"--set must be NAME=VALUE with a setting of {method!r} ({listed}); received {pair!r}. See causalvlm "
+                "methods."
+            )
+        *path, last = name.split(".")
+        place = record
+        for step in path:
+            place = place[step]
+        place[last] = _read(pair, text, known[name])
+    return cdc.method_from_record(record)
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name, without the method's own."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif prefix or name != "name":
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else plain.dumps(value)
+
+
+def _read(pair: str, text: str, default: object) -> object:
+    """`text` as a value of the default's kind."""
+    if isinstance(default, str):
+        return text
+    try:
+        value = plain.loads(text.lower() if isinstance(default, bool) else text)
+    except plain.JSONDecodeError:
+        value = None
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if default is not None and type(value) is not type(default):
+        raise InputError(
+            f"a value of --set must be a {type(default).__name__}, as its default {_written(default)} is; received "
+            f"{pair!r}. Write it like the default."
+        )
+    return value

@@ -1,0 +1,153 @@
+"""The methods by name: the only place that names them. A method of one's own joins them by `register_method`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from cdc.backbones.backbone import Backbone
+from cdc.errors import InputError
+from cdc.methods.cdc import CDC, CDCConfig
+from cdc.methods.coop import CoOp, CoOpConfig
+from cdc.methods.method import Method, MethodConfig, Task
+from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
+
+MethodClass = Callable[[Backbone, Any, Task], Method]
+"""How a method is made from towers, settings and task; a class whose constructor takes these three is one."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as the registry knows it.
+
+    Attributes:
+        config: class of its settings.
+        method: makes it from towers, settings and task.
+        help: one line on what it does.
+    """
+
+    config: type[Any]
+    method: MethodClass
+    help: str
+
+
+METHODS: dict[str, Entry] = {
+    entry.config.name: entry
+    for entry in (
+        Entry(CDCConfig, CDC, "several learnable templates, fused by Dempster-Shafer theory"),
+        Entry(CoOpConfig, CoOp, "one learnable context before the class name, cross-entropy"),
+        Entry(ZeroShotConfig, ZeroShot, "the data set's hand-crafted template; nothing to train"),
+    )
+}
+"""Every method by the name of its settings."""
+
+
+def register_method(config: type[Any], method: MethodClass, *, help: str) -> None:  # noqa: A002 - its field
+    """Make a method of your own known, so that everything here takes it: adapt, save, load, protocols, diagnosis.
+
+    An adapter of it is loaded where it has been registered; `docs/own_method.md` walks through one.
+
+    Args:
+        config: frozen dataclass of its settings, with a class variable `name`.
+        method: makes it from ``(backbone, config, task)``; see `Method` and `Trainable`.
+        help: one line on what it does.
+
+    Raises:
+        InputError: if the settings are no frozen dataclass with a name, or another method has that name.
+
+    Example:
+        >>> from typing import ClassVar
+        >>> @dataclass(frozen=True)
+        ... class PlainConfig:
+        ...     name: ClassVar[str] = "plain"
+        >>> register_method(PlainConfig, ZeroShot, help="an echo")
+        >>> find_method("plain").help
+        'an echo'
+        >>> del METHODS["plain"]
+    """
+    name = getattr(config, "name", None)
+    frozen = is_dataclass(config) and config.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
+    if not frozen or not isinstance(name, str) or not name:
+        raise InputError(
+            "settings of a method must be a frozen dataclass with a class variable 'name'; received "
+            f"{getattr(config, '__name__', config)!r}. Write @dataclass(frozen=True) and name: ClassVar[str] = 'mine'."
+        )
+    if name in METHODS and METHODS[name].config is not config:
+        raise InputError(
+            f"a method's name must be its own; received {name!r}, which {METHODS[name].config.__name__} has. Choose "
+            "another name."
+        )
+    METHODS[name] = Entry(config, method, help)
+
+
+def find_method(name: str) -> Entry:
+    """The method of this name.
+
+    Raises:
+        InputError: if there is none.
+
+    Example:
+        >>> find_method("coop").config()
+        CoOpConfig(context_tokens=4)
+    """
+    if name not in METHODS:
+        raise InputError(
+            f"method must be one of {', '.join(METHODS)}; received {name!r}. Register one of your own with "
+            "cdc.register_method first."
+        )
+    return METHODS[name]
+
+
+def build_method(config: MethodConfig, backbone: Backbone, task: Task) -> Method:
+    """The untrained method that `config` describes.
+
+    Raises:
+        InputError: if the method is not registered.
+
+    Example:
+        >>> import cdc
+        >>> task = Task(("dog", "cat"), "a photo of a {}.", seed=1)
+        >>> build_method(CoOpConfig(), cdc.load_backbone("picto"), task).classifier(["horse"]).text.shape
+        torch.Size([1, 192])
+    """
+    return find_method(config.name).method(backbone, config, task)
+
+
+def method_record(config: MethodConfig) -> dict[str, Any]:
+    """Settings as plain values for JSON, with the method's name.
+
+    Example:
+        >>> method_record(CoOpConfig())
+        {'name': 'coop', 'context_tokens': 4}
+    """
+    return {"name": config.name, **asdict(config)}
+
+
+def method_from_record(record: Mapping[str, Any]) -> MethodConfig:
+    """The settings that `method_record` wrote; an unknown method or setting is refused.
+
+    Raises:
+        InputError: if the method or a setting is unknown.
+
+    Example:
+        >>> method_from_record({"name": "cdc", "templates": 2}).templates
+        2
+    """
+    values = dict(record)
+    return _restore(find_method(values.pop("name", "")).config, values)
+
+
+def _restore(kind: type[Any], values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an instance of `kind`
+    """A dataclass from plain values, fields that are dataclasses themselves included; sequences become tuples."""
+    known: Sequence[str] = [field.name for field in fields(kind)]
+    if unknown := sorted(set(values) - set(known)):
+        raise InputError(
+            f"{kind.__name__} must hold only {', '.join(sorted(known)) or 'nothing'}; received {', '.join(unknown)}. "
+            "Leave them out."
+        )
+    types = get_type_hints(kind)
+    restored: dict[str, Any] = {}
+    for name, value in values.items():
+        if is_dataclass(types[name]) and isinstance(value, Mapping):
+            value = _restore(types[name], value)  # pyright: ignore[reportArgumentType]
+        restored[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**restored)
