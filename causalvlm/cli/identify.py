@@ -90,33 +90,23 @@ def result_of(found: "Estimand | NotIdentifiedError") -> dict[str, object]:
         >>> result["strategy"], result["adjustment"], result["open_path"]
         ('front-door', ['S'], None)
     """
-    from causalvlm.identification.estimands import BackDoor
-
     if isinstance(found, NotIdentifiedError):
-        return {
-            "identified": False,
-            "strategy": None,
-            "adjustment": [],
-            "covariates": [],
-            "functional": None,
-            "latex": None,
-            "reason": str(found),
-            "condition": found.condition,
-            "open_path": found.open_path,
-            "remedies": list(found.remedies),
-        }
-    by_back_door = isinstance(found, BackDoor)
+        return _failure_record(found)
+    return {"identified": True, **found.to_record(), "condition": None, "open_path": None, "remedies": []}
+
+
+def _failure_record(error: NotIdentifiedError) -> dict[str, object]:
     return {
-        "identified": True,
-        "strategy": "back-door" if by_back_door else "front-door",
-        "adjustment": list(found.adjustment if by_back_door else found.mediators),
-        "covariates": [] if by_back_door else list(found.covariates),
-        "functional": found.text(),
-        "latex": found.latex(),
-        "reason": "; ".join(found.assumptions()),
-        "condition": None,
-        "open_path": None,
-        "remedies": [],
+        "identified": False,
+        "strategy": None,
+        "adjustment": [],
+        "covariates": [],
+        "functional": None,
+        "latex": None,
+        "reason": str(error),
+        "condition": error.condition,
+        "open_path": error.open_path,
+        "remedies": list(error.remedies),
     }
 
 
@@ -129,12 +119,9 @@ def _check_figure(path: Path | None, *, force: bool) -> None:
 
 
 def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
-    from causalvlm.identification.estimands import BackDoor
-
     say = console()
-    criterion = "back door" if isinstance(found, BackDoor) else "front door"
     say.print(
-        f"The effect of {found.treatment} on {found.outcome} is identified by the {criterion}:",
+        f"The effect of {found.treatment} on {found.outcome} is identified by the {found.strategy.replace('-', ' ')}:",
         markup=False,
         soft_wrap=True,
     )
