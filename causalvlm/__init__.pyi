@@ -28,6 +28,11 @@ from .graphs.networkx import from_networkx as from_networkx
 from .graphs.networkx import to_networkx as to_networkx
 from .graphs.paper import paper_scm as paper_scm
 from .graphs.paths import CausalPath as CausalPath
+from .identification.cross_check import CrossCheck as CrossCheck
+from .identification.cross_check import cross_check as cross_check
+from .identification.dowhy import DoWhyEstimate as DoWhyEstimate
+from .identification.dowhy import estimate_with_dowhy as estimate_with_dowhy
+from .identification.dowhy import to_dowhy_estimand as to_dowhy_estimand
 from .identification.estimands import BackDoor as BackDoor
 from .identification.estimands import Estimand as Estimand
 from .identification.estimands import FrontDoor as FrontDoor
