@@ -85,10 +85,8 @@ def cross_check(graph: CausalGraph, *, treatment: str, outcome: str, strategy: S
     everything = _ask_dowhy(question)
     if everything == (_nothing(question),):
         agrees = question.intercepts(frozenset())
-        path = "no directed path leads" if agrees else "a directed path leads, though DoWhy sees none,"
-        return CrossCheck(
-            ours, everything, agrees, None, f"{path} from {treatment} to {outcome}: DoWhy says zero effect"
-        )
+        path = f"{'no' if agrees else 'a'} directed path leads from {treatment} to {outcome}"
+        return CrossCheck(ours, everything, agrees, None, f"{path}, and DoWhy says that the effect is zero")
     offered = tuple(estimand for estimand in everything if strategy in ("any", estimand.strategy))
     return _compare(question, ours, offered)
 
@@ -176,7 +174,7 @@ def _members(estimand: Estimand) -> tuple[str, ...]:
 
 def _words(estimand: Estimand) -> str:
     given = f" given {_braces(estimand.covariates)}" if isinstance(estimand, FrontDoor) and estimand.covariates else ""
-    return f"the {estimand.strategy.replace('-', ' ')} {_braces(_members(estimand))}{given}"
+    return f"the {estimand.strategy} set {_braces(_members(estimand))}{given}"
 
 
 def _braces(nodes: Sequence[str]) -> str:

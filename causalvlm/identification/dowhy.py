@@ -63,8 +63,8 @@ def estimate_with_dowhy(
     estimand: Estimand,
     *,
     method: DoWhyMethod | None = None,
-    treated: float = 1.0,
-    control: float = 0.0,
+    treated: int | float = 1,
+    control: int | float = 0,
 ) -> DoWhyEstimate:
     """Estimate an effect with DoWhy 0.14, as a second opinion on `estimate_effect`.
 
@@ -231,7 +231,7 @@ def _column(table: pd.DataFrame, node: str) -> pd.Series:
     return column
 
 
-def _require_contrast(method: DoWhyMethod, data: pd.DataFrame, treated: float, control: float) -> None:
+def _require_contrast(method: DoWhyMethod, data: pd.DataFrame, treated: int | float, control: int | float) -> None:
     received = f"received treated={treated!r} and control={control!r}"
     if treated == control:
         raise InputError(f"treated and control must differ; {received}. Pass two settings of the treatment.")
