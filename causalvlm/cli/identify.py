@@ -12,7 +12,8 @@ from cdc.files import refuse_overwrite, write_bytes
 
 if TYPE_CHECKING:
     from causalvlm.graphs.graph import CausalGraph
-    from causalvlm.identification.estimands import Estimand
+    from causalvlm.identification.cross_check import CrossCheck
+    from causalvlm.identification.estimands import Estimand, Strategy
 
 GraphArgument = Annotated[
     str,
@@ -35,6 +36,9 @@ def identify(
     strategy: Annotated[
         Literal["any", "back-door", "front-door"], typer.Option(help="Which criterion; any tries the back door first.")
     ] = "any",
+    cross_check: Annotated[
+        bool, typer.Option("--cross-check", help="Ask DoWhy as well, and say whether it agrees.")
+    ] = False,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the graph: .png, .pdf or .svg.")] = None,
     json: JsonOption = None,
     force: ForceOption = False,
@@ -55,14 +59,19 @@ def identify(
         found = search.identify(loaded, treatment=treatment, outcome=outcome, strategy=strategy)
     except NotIdentifiedError as error:
         found = error
+    check = _cross_check(loaded, treatment, outcome, strategy) if cross_check else None
     if isinstance(found, NotIdentifiedError):
         _print_failure(found, treatment, outcome)
     else:
         others = search.adjustment_sets(loaded, treatment=treatment, outcome=outcome, strategy=strategy, limit=5)
         _print_estimand(found, [other for other in others if other != found])
+    result = {"treatment": treatment, "outcome": outcome, **result_of(found)}
+    if check is not None:
+        _print_check(check)
+        result["cross_check"] = check.to_record()
     if figure is not None:
         _draw(figure, loaded, found, treatment, outcome)
-    write_result(json, {"treatment": treatment, "outcome": outcome, **result_of(found)}, force=force)
+    write_result(json, result, force=force)
     if isinstance(found, NotIdentifiedError):
         raise typer.Exit(NOT_IDENTIFIED)
 
@@ -90,34 +99,31 @@ def result_of(found: "Estimand | NotIdentifiedError") -> dict[str, object]:
         >>> result["strategy"], result["adjustment"], result["open_path"]
         ('front-door', ['S'], None)
     """
-    from causalvlm.identification.estimands import BackDoor
-
     if isinstance(found, NotIdentifiedError):
-        return {
-            "identified": False,
-            "strategy": None,
-            "adjustment": [],
-            "covariates": [],
-            "functional": None,
-            "latex": None,
-            "reason": str(found),
-            "condition": found.condition,
-            "open_path": found.open_path,
-            "remedies": list(found.remedies),
-        }
-    by_back_door = isinstance(found, BackDoor)
+        return _failure_record(found)
+    return {"identified": True, **found.to_record(), "condition": None, "open_path": None, "remedies": []}
+
+
+def _failure_record(error: NotIdentifiedError) -> dict[str, object]:
     return {
-        "identified": True,
-        "strategy": "back-door" if by_back_door else "front-door",
-        "adjustment": list(found.adjustment if by_back_door else found.mediators),
-        "covariates": [] if by_back_door else list(found.covariates),
-        "functional": found.text(),
-        "latex": found.latex(),
-        "reason": "; ".join(found.assumptions()),
-        "condition": None,
-        "open_path": None,
-        "remedies": [],
+        "identified": False,
+        "strategy": None,
+        "adjustment": [],
+        "covariates": [],
+        "functional": None,
+        "latex": None,
+        "reason": str(error),
+        "condition": error.condition,
+        "open_path": error.open_path,
+        "remedies": list(error.remedies),
     }
+
+
+def _cross_check(graph: "CausalGraph", treatment: str, outcome: str, strategy: "Strategy") -> "CrossCheck":
+    """Ask DoWhy, whose import takes seconds and is nobody's who did not ask for it."""
+    from causalvlm.identification.cross_check import cross_check
+
+    return cross_check(graph, treatment=treatment, outcome=outcome, strategy=strategy)
 
 
 def _check_figure(path: Path | None, *, force: bool) -> None:
@@ -129,12 +135,9 @@ def _check_figure(path: Path | None, *, force: bool) -> None:
 
 
 def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
-    from causalvlm.identification.estimands import BackDoor
-
     say = console()
-    criterion = "back door" if isinstance(found, BackDoor) else "front door"
     say.print(
-        f"The effect of {found.treatment} on {found.outcome} is identified by the {criterion}:",
+        f"The effect of {found.treatment} on {found.outcome} is identified by the {found.strategy.replace('-', ' ')}:",
         markup=False,
         soft_wrap=True,
     )
@@ -156,6 +159,12 @@ def _print_failure(error: NotIdentifiedError, treatment: str, outcome: str) -> N
         say.print("\nAny of these would mend it, where it is true to the world:", markup=False, soft_wrap=True)
         for remedy in error.remedies:
             say.print(f"  - {remedy}", markup=False, soft_wrap=True)
+
+
+def _print_check(check: "CrossCheck") -> None:
+    verdict = "DoWhy agrees" if check.agrees else "DoWhy says otherwise"
+    defect = f" ({check.known_defect})" if check.known_defect else ""
+    console().print(f"\n{verdict}: {check.reason}{defect}.", markup=False, soft_wrap=True)
 
 
 def _draw(

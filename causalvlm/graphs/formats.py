@@ -1,10 +1,10 @@
-"""Causal graphs from and to other tools: networkx, GML, DOT, dagitty and DoWhy."""
+"""Causal graphs from and to text and files: GML, DOT, dagitty and the short text form."""
 
 import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,8 +12,10 @@ import networkx as nx
 import pydot
 
 from causalvlm.errors import InputError
-from causalvlm.graphs.graph import CausalGraph, Edge
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.graphs.networkx import add_edges, assemble, from_networkx, is_latent, to_networkx
 from causalvlm.graphs.text import GraphParts, parse_dagitty, quote
+from cdc.files import write_bytes
 
 GraphFormat = Literal["text", "dot", "gml", "dagitty"]
 
@@ -25,8 +27,6 @@ _SUFFIXES: dict[str, GraphFormat] = {
     ".dag": "dagitty",
     ".txt": "text",
 }
-_TRUE = {"1", "true", "yes"}
-_FALSE = {"0", "false", "no"}
 
 
 def read_graph(path: str | Path) -> CausalGraph:
@@ -55,11 +55,16 @@ def read_graph(path: str | Path) -> CausalGraph:
         raise InputError(f"{path}: {error}") from None
 
 
-def write_graph(graph: CausalGraph, path: str | Path) -> None:
+def write_graph(graph: CausalGraph, path: str | Path, *, force: bool = False) -> None:
     """Write a graph in the format of the file's suffix: .dot, .gv, .gml, .dagitty, .dag or .txt.
 
+    Args:
+        graph: the graph.
+        path: the file; its folder is made if needed.
+        force: replace a file that exists.
+
     Raises:
-        InputError: another suffix.
+        InputError: another suffix, or a file that exists.
 
     Example:
         >>> write_graph(CausalGraph("X -> Y"), "graph.pdf")
@@ -74,7 +79,7 @@ def write_graph(graph: CausalGraph, path: str | Path) -> None:
             f"a graph file must end in {', '.join(_SUFFIXES)}; received {str(path)!r}. "
             "Use one of these, or draw_graph for a figure."
         )
-    Path(path).write_text(format_graph(graph, form), encoding="utf-8")
+    write_bytes(Path(path), format_graph(graph, form).encode(), force=force)
 
 
 def parse_graph(text: str) -> CausalGraph:
@@ -100,7 +105,7 @@ def parse_graph(text: str) -> CausalGraph:
     if re.match(r'(?:strict\s+)?(?:di)?graph\b\s*(?:"[^"]*"|[\w.]+)?\s*\{', without_comments, re.IGNORECASE):
         return _parse_dot(text)
     if re.match(r'\w+\s*(?:"[^"]*"|\w+)?\s*\{', without_comments):
-        return _from_parts(parse_dagitty(without_comments))
+        return assemble(parse_dagitty(without_comments))
     return CausalGraph(text)
 
 
@@ -146,88 +151,6 @@ def _block(opening: str, statements: list[str], end: str) -> str:
     return "\n".join([f"{opening} {{", *(f"  {statement}{end}" for statement in statements), "}", ""])
 
 
-def to_networkx(graph: CausalGraph) -> "nx.DiGraph[str]":
-    """Convert to networkx; every bidirected edge becomes a latent node, so that DoWhy takes the result too.
-
-    Latent nodes carry ``latent=True`` and DoWhy's ``observed="no"``; those that stand for a bidirected edge
-    carry ``bidirected=True`` as well, by which `from_networkx` knows them.
-
-    Example:
-        >>> converted = to_networkx(CausalGraph("X -> Y; X <-> Y"))
-        >>> sorted(converted.edges)
-        [('U(X, Y)', 'X'), ('U(X, Y)', 'Y'), ('X', 'Y')]
-        >>> converted.nodes["U(X, Y)"]
-        {'latent': True, 'observed': 'no', 'bidirected': True}
-    """
-    converted: nx.DiGraph[str] = nx.DiGraph()
-    for node in graph.nodes:
-        converted.add_node(node, **({"latent": True, "observed": "no"} if node in graph.latent else {}))
-    converted.add_edges_from(graph.directed)
-    for left, right in graph.bidirected:
-        hidden = f"U({left}, {right})"
-        converted.add_node(hidden, latent=True, observed="no", bidirected=True)
-        converted.add_edges_from([(hidden, left), (hidden, right)])
-    return converted
-
-
-def from_networkx(graph: "nx.DiGraph[object]") -> CausalGraph:
-    """Convert from networkx; node names become text.
-
-    A node is latent where it has ``latent=True`` or DoWhy's ``observed="no"``; an edge with ``dir="both"`` is
-    bidirected.
-
-    Raises:
-        InputError: an undirected graph, or what `CausalGraph` refuses.
-
-    Example:
-        >>> import networkx as nx
-        >>> graph = nx.DiGraph([("U", "X"), ("U", "Y"), ("X", "Y")])
-        >>> graph.add_node("U", observed="no")
-        >>> from_networkx(graph)
-        CausalGraph('U -> X; U -> Y; X -> Y; latent U')
-    """
-    if not isinstance(graph, nx.DiGraph):
-        raise InputError(
-            f"a causal graph must be a networkx DiGraph; received a {type(graph).__name__}. "
-            "Give every edge its direction."
-        )
-    parts = GraphParts()
-    for node, attributes in graph.nodes(data=True):
-        if _says(attributes, "bidirected", _TRUE):
-            left, right = (str(effect) for effect in graph.successors(node))
-            parts.bidirected.append((left, right))
-        else:
-            parts.nodes.append(str(node))
-            parts.latent += [str(node)] * _is_latent(attributes)
-    folded = {node for node, attributes in graph.nodes(data=True) if _says(attributes, "bidirected", _TRUE)}
-    edges = ((cause, effect, data) for cause, effect, data in graph.edges(data=True) if cause not in folded)
-    _add_edges(parts, edges)
-    return _from_parts(parts)
-
-
-def from_dowhy(model: object) -> CausalGraph:
-    """Convert DoWhy's `CausalModel` or its `gcm` models; what DoWhy holds to be unobserved is latent.
-
-    Raises:
-        InputError: another object.
-
-    Example:
-        >>> from_dowhy("X -> Y")
-        Traceback (most recent call last):
-        ...
-        cdc.errors.InputError: model must be a DoWhy CausalModel or gcm model; received a str. Use
-        parse_graph for text and from_networkx for a networkx graph.
-    """
-    # gcm models publish .graph; CausalModel keeps DoWhy's own graph class, which keeps the networkx graph.
-    inner = getattr(model, "graph", None) or getattr(getattr(model, "_graph", None), "_graph", None)
-    if not isinstance(inner, nx.DiGraph):
-        raise InputError(
-            f"model must be a DoWhy CausalModel or gcm model; received a {type(model).__name__}. "
-            "Use parse_graph for text and from_networkx for a networkx graph."
-        )
-    return from_networkx(inner)
-
-
 def _parse_gml(text: str) -> CausalGraph:
     try:
         return from_networkx(nx.parse_gml(text))
@@ -248,7 +171,7 @@ def _parse_dot(text: str) -> CausalGraph:
         raise InputError("DOT must be a digraph; received an undirected graph. Write digraph { X -> Y }.")
     parts = GraphParts()
     _add_dot(parts, graphs[0])
-    return _from_parts(parts)
+    return assemble(parts)
 
 
 def _add_dot(parts: GraphParts, graph: pydot.Graph) -> None:
@@ -256,9 +179,9 @@ def _add_dot(parts: GraphParts, graph: pydot.Graph) -> None:
         if node.get_name() not in ("node", "edge", "graph"):  # these set defaults
             name = _dot_name(node.get_name())
             parts.nodes.append(name)
-            parts.latent += [name] * _is_latent(node.get_attributes())
+            parts.latent += [name] * is_latent(node.get_attributes())
     defaults = {key: value for default in graph.get_edge_defaults() for key, value in default.items()}
-    _add_edges(
+    add_edges(
         parts,
         (
             (cause, effect, {**defaults, **edge.get_attributes()})
@@ -278,32 +201,3 @@ def _dot_ends(end: object) -> list[str]:
 
 def _dot_name(name: str) -> str:
     return name[1:-1] if name.startswith('"') else name.split(":")[0]
-
-
-def _add_edges(parts: GraphParts, edges: Iterable[tuple[object, object, Mapping[str, object]]]) -> None:
-    for cause, effect, attributes in edges:
-        edge: Edge = (str(cause), str(effect))
-        match str(attributes.get("dir", "forward")).strip('"'):
-            case "forward":
-                parts.directed.append(edge)
-            case "both":
-                parts.bidirected.append(edge)
-            case "back":
-                parts.directed.append((edge[1], edge[0]))
-            case other:
-                raise InputError(
-                    f"dir must be forward, back or both; received {other!r} on {edge[0]} -> {edge[1]}. "
-                    "Give the edge its direction."
-                )
-
-
-def _is_latent(attributes: Mapping[str, object]) -> bool:
-    return _says(attributes, "latent", _TRUE) or _says(attributes, "observed", _FALSE)
-
-
-def _says(attributes: Mapping[str, object], key: str, answers: set[str]) -> bool:
-    return str(attributes.get(key)).strip('"').lower() in answers
-
-
-def _from_parts(parts: GraphParts) -> CausalGraph:
-    return CausalGraph(parts.directed, bidirected=parts.bidirected, latent=parts.latent, nodes=parts.nodes)

@@ -107,6 +107,12 @@ class Question:
         cut = smallest_cut(moral.to_directed(), self.treatment, self.outcome, covariates)
         return None if cut is None else Adjustment(frozenset(), cut)
 
+    def is_back_door(self, covariates: Names) -> bool:
+        """Tell whether these nodes are observed, no effects of the treatment, and block every back-door path."""
+        return covariates.isdisjoint(
+            self.graph.descendants(self.treatment) | self.graph.latent | {self.outcome}
+        ) and self.outcome not in self.back_doors.d_connected(self.treatment, given=covariates)
+
     def is_front_door(self, mediators: Names, covariates: Names) -> bool:
         """Tell whether the three conditions hold."""
         return (

@@ -1,8 +1,12 @@
 """The estimands: which observed quantity equals an effect, and what must hold for that."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from causalvlm.graphs.latex import latex_name
+
+Strategy = Literal["any", "back-door", "front-door"]
+"""Which criterion is asked for; what is found carries the name of one of the two as its `strategy`."""
 
 
 @dataclass(frozen=True)
@@ -10,6 +14,7 @@ class BackDoor:
     """Adjustment for `adjustment`: P(Y | do(X)) = sum_Z P(Y | X, Z) P(Z) (Pearl, Causality 2009, theorem 3.3.2).
 
     Attributes:
+        strategy: the name of the criterion, ``"back-door"``.
         treatment: the node that is set.
         outcome: the node that answers.
         adjustment: the nodes to adjust for, sorted; empty where nothing confounds.
@@ -21,9 +26,21 @@ class BackDoor:
         P(Y | do(X)) = P(Y | X)
     """
 
+    strategy: ClassVar[Strategy] = "back-door"
+
     treatment: str
     outcome: str
     adjustment: tuple[str, ...]
+
+    def to_record(self) -> dict[str, object]:
+        """What a JSON file says of the estimand; `reason` holds the assumptions, and there are no covariates beside Z.
+
+        Example:
+            >>> record = BackDoor("X", "Y", ("G_i",)).to_record()
+            >>> record["strategy"], record["adjustment"], record["covariates"]
+            ('back-door', ['G_i'], [])
+        """
+        return _record(self, self.adjustment, ())
 
     def text(self) -> str:
         """Print the functional as plain text."""
@@ -69,6 +86,7 @@ class FrontDoor:
     formula says what it should: P(Y | do(X)) = P(Y).
 
     Attributes:
+        strategy: the name of the criterion, ``"front-door"``.
         treatment: the node that is set.
         outcome: the node that answers.
         mediators: the nodes that carry the whole effect, sorted.
@@ -81,10 +99,22 @@ class FrontDoor:
         P(Y | do(X)) = sum_{C} P(C) sum_{S} P(S | X, C) sum_{X'} P(Y | X', S, C) P(X' | C)
     """
 
+    strategy: ClassVar[Strategy] = "front-door"
+
     treatment: str
     outcome: str
     mediators: tuple[str, ...]
     covariates: tuple[str, ...] = ()
+
+    def to_record(self) -> dict[str, object]:
+        """What a JSON file says of the estimand; `adjustment` holds the mediators.
+
+        Example:
+            >>> record = FrontDoor("X", "Y", ("S",), ("C",)).to_record()
+            >>> record["strategy"], record["adjustment"], record["covariates"]
+            ('front-door', ['S'], ['C'])
+        """
+        return _record(self, self.mediators, self.covariates)
 
     def text(self) -> str:
         """Print the functional as plain text."""
@@ -144,6 +174,17 @@ class FrontDoor:
 
 Estimand = BackDoor | FrontDoor
 """What can be estimated: `match` on it."""
+
+
+def _record(estimand: Estimand, adjustment: tuple[str, ...], covariates: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "strategy": estimand.strategy,
+        "adjustment": list(adjustment),
+        "covariates": list(covariates),
+        "functional": estimand.text(),
+        "latex": estimand.latex(),
+        "reason": "; ".join(estimand.assumptions()),
+    }
 
 
 def _and(names: tuple[str, ...]) -> str:

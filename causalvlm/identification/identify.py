@@ -5,10 +5,9 @@ from typing import get_args
 from causalvlm.errors import InputError, NotIdentifiedError
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.identification.adjustment import Adjustment, Question, minimal_sets
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Strategy
 from causalvlm.identification.remedies import (
     MOST_CHANGES,
-    Strategy,
     back_door_failure,
     find_remedies,
     front_door_failure,

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from typing import Literal
 
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.paths import CausalPath
 from causalvlm.identification.adjustment import Question
-
-Strategy = Literal["any", "back-door", "front-door"]
+from causalvlm.identification.estimands import Strategy
 
 MOST_CHANGES = 3
 """A remedy of more changes than these is none."""

@@ -5,8 +5,6 @@ import io
 import itertools
 
 import networkx as nx
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +13,6 @@ from causalvlm import (
     CausalGraph,
     InputError,
     format_graph,
-    from_dowhy,
     from_networkx,
     parse_graph,
     read_graph,
@@ -97,6 +94,32 @@ def test_files(tmp_path, suffix):
     assert read_graph(str(path)) == WITH_NODE
 
 
+@pytest.mark.parametrize("suffix", [".dot", ".gml", ".txt"])
+def test_a_graph_that_someone_wrote_is_kept_without_force(tmp_path, suffix):
+    path = tmp_path / f"graph{suffix}"
+    path.write_text("precious")
+    with pytest.raises(InputError, match=f"must not exist yet; received .*graph{suffix}"):
+        write_graph(FRONT_DOOR, path)
+    assert path.read_text() == "precious"
+    write_graph(FRONT_DOOR, path, force=True)
+    assert read_graph(path) == FRONT_DOOR
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_hidden_cause_takes_no_name_that_is_taken():
+    graph = CausalGraph([("U(X, Y)", "X"), ("X", "Y")], bidirected=[("X", "Y")])
+    converted = to_networkx(graph)
+    assert set(converted) == {"X", "Y", "U(X, Y)", "U(X, Y)'"}
+    assert from_networkx(converted) == graph
+
+
+def test_a_hidden_cause_of_three_nodes_is_no_bidirected_edge():
+    graph = nx.DiGraph([("U", "X"), ("U", "S"), ("U", "Y")])
+    graph.nodes["U"]["bidirected"] = True
+    with pytest.raises(InputError, match=r"two effects and no cause; received 'U' with 3 and 0\. Mark it"):
+        from_networkx(graph)
+
+
 def test_multigraphs_keep_both_edges_of_a_pair():
     graph = nx.MultiDiGraph([("X", "S"), ("S", "Y")])
     graph.add_edge("X", "S", dir="both")
@@ -105,44 +128,6 @@ def test_multigraphs_keep_both_edges_of_a_pair():
 
 def test_numbers_become_text():
     assert from_networkx(nx.DiGraph([(0, 1)])) == CausalGraph([("0", "1")])
-
-
-@pytest.mark.filterwarnings("ignore")  # DoWhy's own warnings
-class TestDoWhy:
-    @pytest.fixture(scope="class")
-    def table(self):
-        return pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=["X", "S", "Y"])
-
-    def test_reads_our_graph_and_gives_it_back(self, table):
-        import dowhy
-
-        model = dowhy.CausalModel(table, "X", "Y", graph=to_networkx(WITH_NODE))
-        assert model.identify_effect().get_frontdoor_variables() == ["S"]
-        assert from_dowhy(model) == WITH_NODE
-
-    def test_reads_our_bidirected_edge(self, table):
-        import dowhy
-
-        model = dowhy.CausalModel(table, "X", "Y", graph=to_networkx(FRONT_DOOR))
-        assert model.identify_effect().get_frontdoor_variables() == ["S"]
-        assert from_dowhy(model) == FRONT_DOOR
-
-    def test_reads_our_gml(self, table):
-        import dowhy
-
-        model = dowhy.CausalModel(table, "X", "Y", graph=format_graph(WITH_NODE, "gml"))
-        assert from_dowhy(model) == WITH_NODE
-
-    def test_what_is_no_column_is_latent(self, table):
-        import dowhy
-
-        model = dowhy.CausalModel(table, "X", "Y", graph=nx.DiGraph([("U", "X"), ("U", "Y"), ("X", "S"), ("S", "Y")]))
-        assert from_dowhy(model).latent == {"U"}
-
-    def test_structural_models(self):
-        from dowhy import gcm
-
-        assert from_dowhy(gcm.StructuralCausalModel(nx.DiGraph([("X", "Y")]))) == CausalGraph("X -> Y")
 
 
 def printed_while(call):
@@ -188,5 +173,3 @@ def test_mistakes_in_files_and_objects(tmp_path):
         read_graph(tmp_path)
     with pytest.raises(InputError, match=r"end in \.dot"):
         write_graph(FRONT_DOOR, tmp_path / "graph")
-    with pytest.raises(InputError, match="received a list"):
-        from_dowhy([("X", "Y")])
