@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench notebooks paper
+.PHONY: help demo test quick check bench notebooks paper
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -16,8 +16,11 @@ help:  ## list the commands
 demo: .venv/.installed  ## install, then the whole story offline on the bundled model, ending in a report
 	$(BIN)/causalvlm demo --out out/demo --force
 
-test: .venv/.installed  ## install everything, then run the tests
-	$(BIN)/python -m pytest
+test: .venv/.installed  ## install everything, then run the tests; make test ARGS="-k fusion" runs some
+	$(BIN)/python -m pytest $(ARGS)
+
+quick: .venv/.installed  ## the tests that take milliseconds, in less than a minute
+	$(BIN)/python -m pytest -m "not slow" $(QUICK) $(ARGS)
 
 check: .venv/.installed  ## format, lint, types, import contracts, dead code
 	$(BIN)/ruff format --check .
