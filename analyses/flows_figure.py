@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from causalvlm.figures.style import to_png
+from causalvlm.figures.style import to_bytes
 from cdc.files import write_bytes
 
 FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "flows.png"
@@ -121,6 +121,6 @@ def draw() -> Figure:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="draw, write nothing")
-    content = to_png(draw())
+    content = to_bytes(draw())
     if not parser.parse_args().smoke:
         write_bytes(FIGURE, content)

@@ -20,7 +20,7 @@ import numpy as np
 import causalvlm
 import cdc
 from causalvlm.figures.diagnosis import draw_diagnosis
-from causalvlm.figures.style import to_png
+from causalvlm.figures.style import to_bytes
 from causalvlm.report.write import to_record
 from cdc.files import write_bytes, write_json
 
@@ -39,7 +39,7 @@ def main(*, smoke: bool) -> None:
     if smoke:
         data = replace(data, train=data.train[::4], validation=data.validation[::4], test=data.test[::4])
     diagnosis = causalvlm.diagnose(data, "photo", rng=np.random.default_rng(SEED))
-    figure = to_png(draw_diagnosis(diagnosis))
+    figure = to_bytes(draw_diagnosis(diagnosis))
     (domain,) = diagnosis.factors
     for level in domain.levels:
         print(f"{level.level:<14} accuracy {level.accuracy.value:.3f}, expected {EXPECTED[level.level]}")

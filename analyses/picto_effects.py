@@ -32,7 +32,7 @@ import torch
 import causalvlm
 import cdc
 from causalvlm.errors import OverlapError
-from causalvlm.figures.style import to_png
+from causalvlm.figures.style import to_bytes
 from causalvlm.intervals import Z, wilson
 from causalvlm.worlds.picto.collections import collection
 from causalvlm.worlds.picto.effects import Outcome, true_effect
@@ -205,7 +205,7 @@ def draw_scm() -> bytes:
     world = PictoWorld()
     estimand = causalvlm.identify(world.graph(), treatment="background", outcome="Y_hat")
     part = world.graph(uncaused=False)
-    return to_png(causalvlm.draw_graph(part, treatment="background", outcome="Y_hat", estimand=estimand))
+    return to_bytes(causalvlm.draw_graph(part, treatment="background", outcome="Y_hat", estimand=estimand))
 
 
 def main(*, smoke: bool, workers: int, backbone: str) -> None:

@@ -95,3 +95,29 @@ def test_public_functions_take_no_catch_all_arguments():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 assert node.args.kwarg is None, f"{path}: {node.name}"
+
+
+def test_one_root_catches_every_error_on_purpose():
+    causalvlm, cdc = importlib.import_module("causalvlm"), importlib.import_module("cdc")
+    for work in (
+        lambda: causalvlm.load_dataset("no/such/folder"),
+        lambda: cdc.CDCConfig(templates=0),
+        lambda: causalvlm.CausalGraph("X -> X"),
+        lambda: causalvlm.identify(causalvlm.CausalGraph("X -> Y; X <-> Y"), treatment="X", outcome="Y"),
+    ):
+        with pytest.raises(causalvlm.CausalVLMError):
+            work()
+    assert causalvlm.InputError is cdc.InputError
+
+
+def test_cdc_knows_no_command_line():
+    for path in ROOT.glob("cdc/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise):
+                assert not re.search(r"--[a-z]|causalvlm \w", ast.unparse(node)), f"{path}:{node.lineno}"
+
+
+def test_public_names_of_cdc_are_what_a_user_means_to_use():
+    assert not {"write_json", "write_bytes", "image_bar", "refuse_overwrite"} & set(
+        importlib.import_module("cdc").__all__
+    )

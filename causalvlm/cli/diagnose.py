@@ -25,6 +25,7 @@ from causalvlm.cli.output import (
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
+from causalvlm.phrases import INTERVAL
 from cdc.files import refuse_overwrite, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -96,13 +97,13 @@ def _parse_references(pairs: list[str]) -> dict[str, str]:
 
 def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: Path | None) -> None:
     from causalvlm.figures.diagnosis import draw_diagnosis
-    from causalvlm.figures.style import to_png
+    from causalvlm.figures.style import to_bytes
     from causalvlm.report.write import render_report, to_record
 
     origin = {"seed": seed, **cdc.provenance(device)}
     # What exists was refused, or --force given, before the work began.
     render_report(diagnosis, out / REPORT, provenance=origin, force=True)
-    write_bytes(out / FIGURE, to_png(draw_diagnosis(diagnosis)))
+    write_bytes(out / FIGURE, to_bytes(draw_diagnosis(diagnosis)))
     for path in (out / RESULT, json):
         if path is not None:
             write_json(path, {**to_record(diagnosis), "seed": seed, "provenance": cdc.provenance(device)})
@@ -123,7 +124,7 @@ def _show(diagnosis: "Diagnosis") -> None:
 
 
 def _table(factor: "FactorDiagnosis") -> Table:
-    title = f"Factor {factor.factor}: shifts from {factor.reference}, 95 % intervals"
+    title = f"Factor {factor.factor}: shifts from {factor.reference}, {INTERVAL} intervals"
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("level", no_wrap=True)
     for column in ("images", "right", "accuracy, points", "margin, nats"):

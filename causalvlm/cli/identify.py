@@ -170,9 +170,8 @@ def _print_check(check: "CrossCheck") -> None:
 def _draw(
     path: Path, graph: "CausalGraph", found: "Estimand | NotIdentifiedError", treatment: str, outcome: str
 ) -> None:
-    import io
-
     from causalvlm.figures.graph import draw_graph
+    from causalvlm.figures.style import to_bytes
 
     failed = isinstance(found, NotIdentifiedError)
     drawing = draw_graph(
@@ -182,7 +181,5 @@ def _draw(
         estimand=None if failed else found,
         open_path=found.open_path if failed else "",
     )
-    buffer = io.BytesIO()
-    drawing.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, to_bytes(drawing, path.suffix.lower()[1:], dpi=150))  # pyright: ignore[reportArgumentType]
     console().print(f"\nfigure in {path}", markup=False, soft_wrap=True)

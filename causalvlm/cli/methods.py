@@ -32,7 +32,7 @@ def methods(json: JsonOption = None, force: ForceOption = False) -> None:
     write_result(json, {"methods": found}, force=force)
 
 
-def configure(method: str, pairs: Sequence[str] | None) -> cdc.MethodConfig:
+def configure(method: str, pairs: Sequence[str] | None) -> "cdc.MethodConfig":
     """The settings of a method, with the defaults changed as ``--set`` says.
 
     Args:

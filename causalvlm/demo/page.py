@@ -1,13 +1,11 @@
 """The report of the demonstration: one HTML file with its pictures inside."""
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import UInt8
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -17,9 +15,10 @@ from causalvlm.demo.settings import DemoSettings
 from causalvlm.demo.study import PREDICTION, STUDIED, Pictures
 from causalvlm.demo.wording import OUTCOMES, tell
 from causalvlm.figures.graph import draw_graph
-from causalvlm.figures.style import to_png
+from causalvlm.figures.style import to_bytes
 from causalvlm.identification.identify import identify
-from causalvlm.report.write import fill_template, list_settings
+from causalvlm.report.sections import list_settings, picture_source
+from causalvlm.report.write import fill_template
 from causalvlm.worlds.picto.assets import ATTRIBUTION
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import render
@@ -94,7 +93,7 @@ def to_page(result: DemoResult, pictures: Pictures, settings: DemoSettings, prov
         "pairs": pairs,
         "changed": changed,
         "shown": (SHOWN_FACTOR.replace("_", " "), FACTORS[SHOWN_FACTOR][0], FACTORS[SHOWN_FACTOR][-1]),
-        "drawings": {name: _figure_uri(figure) for name, figure in drawings.items()},
+        "drawings": {name: picture_source(to_bytes(figure)) for name, figure in drawings.items()},
         "estimand": estimand.text(),
         "attribution": ATTRIBUTION,
         "settings": list_settings({**vars(settings), **provenance}),
@@ -143,8 +142,4 @@ def _draw(sample: PictoSample, rows: Tensor) -> UInt8[Tensor, "rows 3 _ _"]:
 def _picture_uri(pixels: UInt8[Tensor, "3 _ _"]) -> str:
     stream = io.BytesIO()
     Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(stream, format="JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def _figure_uri(figure: Figure) -> str:
-    return "data:image/png;base64," + base64.b64encode(to_png(figure)).decode()
+    return picture_source(stream.getvalue(), kind="jpeg")

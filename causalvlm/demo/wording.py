@@ -7,6 +7,7 @@ from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, Outcome, 
 from causalvlm.demo.settings import CONTROL, MODEL
 from causalvlm.diagnosis.diagnose import Diagnosis
 from causalvlm.intervals import Estimate, newcombe
+from causalvlm.phrases import difference, interval, percent, percents
 
 OUTCOMES: dict[Outcome, str] = {
     "right": "the prediction is right",
@@ -97,8 +98,7 @@ def _pull(effect: DemoEffect) -> str:
     )
     if not effect.true.excludes(0.0):
         return f"{what} neither more nor less often for certain ({_points(effect.true)})."
-    nearer, farther = sorted(100 * abs(end) for end in (effect.true.low, effect.true.high))
-    size = f"{100 * abs(effect.true.value):.0f} points ({nearer:.0f} to {farther:.0f})"
+    size = f"{100 * abs(effect.true.value):.0f} points ({interval(100 * effect.true.low, 100 * effect.true.high)})"
     return f"{what} {'more' if effect.true.value > 0 else 'less'} often, by {size}."
 
 
@@ -125,17 +125,13 @@ def _verb(shift: Estimate) -> str:
 
 
 def _share(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.0f} % ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+    return f"{percent(estimate.value)} ({percents(estimate).removesuffix(' %')})"
 
 
 def _points(shift: Estimate) -> str:
-    low, high = 100 * shift.low, 100 * shift.high
     if shift.excludes(0.0):
-        nearer, farther = sorted((abs(low), abs(high)))
-        direction = "more" if shift.value > 0 else "fewer"
-        return f"{100 * abs(shift.value):.0f} points {direction} ({nearer:.0f} to {farther:.0f})"
-    interval = f"{low:+.0f} to {high:+.0f}".replace("-", "−")
-    return f"no certain difference ({interval} points)"
+        return difference(shift, unit="points", scale=100, words=("fewer", "more"))
+    return f"no certain difference ({interval(100 * shift.low, 100 * shift.high)} points)"
 
 
 def _list(names: Sequence[str]) -> str:

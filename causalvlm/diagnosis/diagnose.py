@@ -5,13 +5,13 @@ compared are different photographs: the shifts are associations with the factor,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from causalvlm.diagnosis.levels import Answers, Cell, LevelDiagnosis, diagnose_cell, diagnose_level
 from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed
-from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 from causalvlm.intervals import CONFIDENCE, Estimate, wilson
 from causalvlm.probes.linear import ProbeResult, fit_probe
@@ -44,6 +44,19 @@ class FactorDiagnosis:
         p_values = [level.margin_shift.p_value for level in self.levels if level.margin_shift]
         return bool(p_values) and min(p_values) * len(p_values) < 1 - CONFIDENCE
 
+    def to_record(self) -> dict[str, object]:
+        """Plain values for JSON, with the verdicts."""
+        return {
+            "factor": self.factor,
+            "reference": self.reference,
+            "probe": self.probe.to_record(),
+            "levels": [asdict(level) for level in self.levels],
+            "cells": [asdict(cell) for cell in self.cells],
+            "decodable": self.probe.decodable,
+            "decodable_given_class": self.probe.decodable_given_class,
+            "moves_margin": self.moves_margin,
+        }
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -55,7 +68,9 @@ class Diagnosis:
         class_names: the closed set of answers.
         factors: one diagnosis each.
         unreadable: files that were left out, each with the reason.
-        settings: data, model, and how the numbers were made.
+        source: the images and the model behind the table; None where it came without.
+        folds: of the probes.
+        references: the level of every factor that the others are compared with.
     """
 
     n: int
@@ -63,7 +78,26 @@ class Diagnosis:
     class_names: tuple[str, ...]
     factors: tuple[FactorDiagnosis, ...]
     unreadable: tuple[tuple[str, str], ...]
-    settings: dict[str, object]
+    source: Source | None
+    folds: int
+    references: Mapping[str, str]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Data, model and how the numbers were made, as plain values."""
+        source = self.source.to_record() if self.source else {}
+        return {**source, "folds": self.folds, "references": dict(self.references)}
+
+    def to_record(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return {
+            "n": self.n,
+            "accuracy": asdict(self.accuracy),
+            "class_names": self.class_names,
+            "factors": [factor.to_record() for factor in self.factors],
+            "unreadable": self.unreadable,
+            "settings": self.settings,
+        }
 
 
 def diagnose(
@@ -122,7 +156,9 @@ def diagnose(
         class_names=table.class_names,
         factors=tuple(_diagnose_factor(table, name, level, folds=folds, rng=rng) for name, level in chosen.items()),
         unreadable=tuple((str(path), reason) for path, reason in table.unreadable),
-        settings={**(table.source.to_record() if table.source else {}), "folds": folds, "references": chosen},
+        source=table.source,
+        folds=folds,
+        references=chosen,
     )
 
 

@@ -2,7 +2,8 @@
 
 from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.levels import LevelDiagnosis
-from causalvlm.intervals import CONFIDENCE, Estimate, Shift
+from causalvlm.intervals import CONFIDENCE
+from causalvlm.phrases import difference, percent, percents
 
 CAVEAT = (
     "These are associations. Images at different levels are different photographs and may differ in more than the "
@@ -26,7 +27,7 @@ def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
         >>> summarize(diagnose(table))[0]
         'The model is right on 62 % of 40 images (47 to 76 %).'
     """
-    right = f"{_percent(diagnosis.accuracy.value)} of {diagnosis.n:,} images ({_range(diagnosis.accuracy)})"
+    right = f"{percent(diagnosis.accuracy.value)} of {diagnosis.n:,} images ({percents(diagnosis.accuracy)})"
     return (f"{_subject(diagnosis)} is right on {right}.", *(summarize_factor(factor) for factor in diagnosis.factors))
 
 
@@ -36,18 +37,18 @@ def summarize_factor(factor: FactorDiagnosis) -> str:
 
 
 def _subject(diagnosis: Diagnosis) -> str:
-    settings = diagnosis.settings
-    if "backbone" not in settings:
+    source = diagnosis.source
+    if source is None:
         return "The model"
-    method = "zero-shot" if settings["method"] == "zero-shot" else "with the adapter"
-    return f"On {settings['data']}, the backbone {settings['backbone']!r} ({method})"
+    method = "zero-shot" if source.method == "zero-shot" else "with the adapter"
+    return f"On {source.data}, the backbone {source.backbone!r} ({method})"
 
 
 def _decodable(factor: FactorDiagnosis) -> str:
     probe = factor.probe
     read = (
-        f"a linear probe reads it right from {_percent(probe.accuracy.value)} of embeddings "
-        f"({_range(probe.accuracy)}); always guessing the commonest level is right for {_percent(probe.majority)}"
+        f"a linear probe reads it right from {percent(probe.accuracy.value)} of embeddings "
+        f"({percents(probe.accuracy)}); always guessing the commonest level is right for {percent(probe.majority)}"
     )
     if not probe.decodable:
         return f"No trace of the factor {factor.factor!r} is certain in the embedding: {read}."
@@ -68,10 +69,10 @@ def _moves(factor: FactorDiagnosis) -> str:
     certain = {name: shift for name, shift in shifts.items() if shift.p_value * len(shifts) < 1 - CONFIDENCE}
     chosen = max(certain or shifts, key=lambda name: abs(shifts[name].value))
     level = next(level for level in factor.levels if level.level == chosen)
-    sentence = (
-        f"At {chosen!r}, class by class, the logit margin is {_nats(shifts[chosen])} than at {factor.reference!r}"
-        f"{f' and the accuracy {_points(level.accuracy_shift)}' if level.accuracy_shift else ''}"
-    )
+    margin, accuracy = difference(shifts[chosen], unit="nats", digits=1), ""
+    if level.accuracy_shift:
+        accuracy = f" and the accuracy {difference(level.accuracy_shift, unit='points', scale=100)}"
+    sentence = f"At {chosen!r}, class by class, the logit margin is {margin} than at {factor.reference!r}{accuracy}"
     if not certain:
         return f"No level's margin differs from the reference's for certain. {sentence}."
     return f"{sentence}. {_classes(factor, level)}".strip()
@@ -86,28 +87,3 @@ def _classes(factor: FactorDiagnosis, level: LevelDiagnosis) -> str:
     }
     names = sorted(losses, key=lambda name: losses[name])[:NAMED_CLASSES]
     return f"Most margin is lost by {', '.join(names)}." if names else ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _range(estimate: Estimate) -> str:
-    return f"{100 * estimate.low:.0f} to {100 * estimate.high:.0f} %"
-
-
-def _points(shift: Estimate) -> str:
-    return _size(100 * shift.value, 100 * shift.low, 100 * shift.high, unit="points", digits=0)
-
-
-def _nats(shift: Shift) -> str:
-    return _size(shift.value, shift.low, shift.high, unit="nats", digits=1)
-
-
-def _size(value: float, low: float, high: float, *, unit: str, digits: int) -> str:
-    """A difference in words: its sign as a word where it is certain, in the interval where it is not."""
-    interval = f"{low:+.{digits}f} to {high:+.{digits}f}".replace("-", "−")
-    if low * high > 0:
-        nearer, farther = sorted((abs(low), abs(high)))
-        interval = f"{nearer:.{digits}f} to {farther:.{digits}f}"
-    return f"{abs(value):.{digits}f} {unit} {'lower' if value < 0 else 'higher'} ({interval})"

@@ -1,6 +1,7 @@
 """What every figure has in common: levels told apart, a dot with its interval, quiet axes, one way to a file."""
 
 import io
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,15 +15,20 @@ STYLES = (
 """Colour and marker of the levels, the reference first: Okabe and Ito's palette, told apart without colour too."""
 
 
-def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG file.
+def to_bytes(figure: Figure, kind: Literal["png", "pdf", "svg"] = "png", *, dpi: int | None = None) -> bytes:
+    """The figure as the content of a file.
+
+    Args:
+        figure: what to write.
+        kind: format of the file.
+        dpi: dots an inch of a PNG; by default the figure's own.
 
     Example:
-        >>> to_png(Figure(figsize=(1, 1)))[1:4]
+        >>> to_bytes(Figure(figsize=(1, 1)))[1:4]
         b'PNG'
     """
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    figure.savefig(stream, format=kind, dpi=dpi or "figure")
     return stream.getvalue()
 
 

@@ -1,16 +1,53 @@
 """Is a factor decodable from an embedding? A cross-fitted linear probe, beside what one can guess without it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.special import softmax
 
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, balanced_share, mean_interval, wilson
-from causalvlm.probes.ridge import cross_fit
+from causalvlm.probes.ridge import cross_fit, fit_all
 
 FEWEST_FOLDS = 3
 """The penalty for a fold is chosen among the others, of which one is held out."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProbe:
+    """A linear reader of a factor, for features as they come from the tower.
+
+    Fitted on every image with the penalty that cross-fitting found best, so that it may be applied to others; how well
+    it reads images that it has not seen is what the `ProbeResult` beside it says.
+
+    Attributes:
+        levels: what it reads.
+        weights: one direction of feature space per level.
+        offset: of each level's logit.
+
+    Example:
+        >>> probe = LinearProbe(("day", "night"), weights=np.array([[-1.0, 1.0]]), offset=np.zeros(2))
+        >>> probe.predict(np.array([[2.0], [-2.0]]))
+        ('night', 'day')
+    """
+
+    levels: tuple[str, ...]
+    weights: Float[np.ndarray, "dim _"]
+    offset: Float[np.ndarray, " _"]
+
+    def logits(self, features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows _"]:
+        """Log-probabilities of the levels up to a constant per row."""
+        return features @ self.weights + self.offset
+
+    def probabilities(self, features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows _"]:
+        """Probabilities of the levels; rows sum to one."""
+        return softmax(self.logits(features), axis=1)
+
+    def predict(self, features: Float[np.ndarray, "rows dim"]) -> tuple[str, ...]:
+        """Most probable level of each row."""
+        return tuple(self.levels[code] for code in self.logits(features).argmax(axis=1))
 
 
 @dataclass(frozen=True)
@@ -32,6 +69,7 @@ class ProbeResult:
             several levels count; None where there is no such class, and the question has no answer.
         entropy_bits: entropy of the levels, in bits.
         folds: each image is predicted by a probe fitted on the other folds.
+        probe: the probe itself, fitted on all images.
     """
 
     factor: str
@@ -45,6 +83,7 @@ class ProbeResult:
     bits_given_class: Estimate | None
     entropy_bits: float
     folds: int
+    probe: LinearProbe = field(repr=False, compare=False)
 
     @property
     def decodable(self) -> bool:
@@ -55,6 +94,11 @@ class ProbeResult:
     def decodable_given_class(self) -> bool:
         """Whether it does so even when the class is known."""
         return self.bits_given_class is not None and self.bits_given_class.low > 0
+
+    def to_record(self) -> dict[str, Any]:
+        """The numbers as plain values for JSON, without the probe."""
+        shown = (one.name for one in fields(self) if one.name != "probe")
+        return {name: _plain(getattr(self, name)) for name in shown}
 
 
 def fit_probe(
@@ -96,21 +140,23 @@ def fit_probe(
     _refuse(features, factor, labels, name=name, folds=folds)
     levels, codes = np.unique(factor, return_inverse=True)
     assigned = assign_folds(features, codes, labels, folds=folds, rng=rng)
-    plain, frequencies = cross_fit(features, codes, np.zeros_like(codes), assigned)
-    right = (plain.argmax(axis=1) == codes).astype(float)
+    found = cross_fit(features, codes, np.zeros_like(codes), assigned)
+    right = (found.probe.argmax(axis=1) == codes).astype(float)
     shares = np.bincount(codes) / len(codes)
+    names = tuple(str(level) for level in levels)
     return ProbeResult(
         factor=name,
-        levels=tuple(str(level) for level in levels),
+        levels=names,
         n=len(codes),
         accuracy=wilson(float(right.mean()), len(right)),
         balanced_accuracy=balanced_share([right[codes == code] for code in range(len(levels))]),
         majority=float(shares.max()),
         class_majority=float(_count(codes, labels).max(axis=1).sum() / len(codes)),
-        bits=_bits(plain, frequencies, codes),
+        bits=_bits(found.probe, found.frequencies, codes),
         bits_given_class=_given_class(features, codes, labels, assigned),
         entropy_bits=float(-(shares * np.log2(shares)).sum()),
         folds=folds,
+        probe=LinearProbe(names, *fit_all(features, codes, found.strength)),
     )
 
 
@@ -150,8 +196,12 @@ def _given_class(
     mixed = ((_count(codes, labels) > 0).sum(axis=1) > 1)[labels]
     if not mixed.any():
         return None
-    probe, frequencies = cross_fit(features[mixed], codes[mixed], labels[mixed], assigned[mixed])
-    return _bits(probe, frequencies, codes[mixed])
+    found = cross_fit(features[mixed], codes[mixed], labels[mixed], assigned[mixed])
+    return _bits(found.probe, found.frequencies, codes[mixed])
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if isinstance(value, Estimate) else value
 
 
 def _bits(

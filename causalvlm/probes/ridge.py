@@ -1,6 +1,7 @@
 """Multinomial ridge regression that starts from known frequencies, cross-fitted."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,13 +14,28 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse penalties C that the inner cross-validation chooses from, on standardised features."""
 
 
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """Log-probabilities of the levels for every image, from fits that did not see it.
+
+    Attributes:
+        probe: by the probe.
+        frequencies: by the frequencies alone.
+        strength: inverse penalty C with the least held-out loss over all folds.
+    """
+
+    probe: Float[np.ndarray, "rows _"]
+    frequencies: Float[np.ndarray, "rows _"]
+    strength: float
+
+
 @threadpool_limits.wrap(limits=1)  # the matrices are small: threads would spend their time waiting for each other
 def cross_fit(
     features: Float[np.ndarray, "rows dim"],
     codes: Int[np.ndarray, " rows"],
     groups: Int[np.ndarray, " rows"],
     assigned: Int[np.ndarray, " rows"],
-) -> tuple[Float[np.ndarray, "rows _"], Float[np.ndarray, "rows _"]]:
+) -> CrossFit:
     """Log-probabilities of the levels for every image, without fitting or choosing anything on that image.
 
     The probe that leaves out two folds serves twice: to choose the penalty for the first by its loss on the second,
@@ -31,14 +47,11 @@ def cross_fit(
         groups: group of each image (its class, or one for all), whose frequencies of levels the probe starts from.
         assigned: fold of each image.
 
-    Returns:
-        Log-probabilities by the probe, and by the frequencies alone.
-
     Example:
         >>> codes = np.tile([0, 1], 30)
         >>> features = np.where(codes, 1.0, -1.0)[:, None]
-        >>> probe, frequencies = cross_fit(features, codes, np.zeros(60, int), np.arange(60) // 2 % 3)
-        >>> np.exp(probe[0]).round(1), np.exp(frequencies[0]).round(1)
+        >>> found = cross_fit(features, codes, np.zeros(60, int), np.arange(60) // 2 % 3)
+        >>> np.exp(found.probe[0]).round(1), np.exp(found.frequencies[0]).round(1)
         (array([1., 0.]), array([0.5, 0.5]))
     """
     folds = range(int(assigned.max()) + 1)
@@ -56,7 +69,39 @@ def cross_fit(
         path = STRENGTHS[: int(losses[f].argmin()) + 1]
         predicted, frequencies[held_out] = _predict(features, codes, groups, held_out, path)
         probe[held_out] = predicted[-1]
-    return probe, frequencies
+    return CrossFit(probe, frequencies, STRENGTHS[int(losses.sum(axis=0).argmin())])
+
+
+@threadpool_limits.wrap(limits=1)
+def fit_all(
+    features: Float[np.ndarray, "rows dim"], codes: Int[np.ndarray, " rows"], strength: float
+) -> tuple[Float[np.ndarray, "dim _"], Float[np.ndarray, " _"]]:
+    """Weights and offset of the probe that has seen every image, for features as they are.
+
+    Args:
+        features: embeddings.
+        codes: level of each image, as an index.
+        strength: inverse penalty C.
+
+    Example:
+        >>> codes = np.tile([0, 1], 30)
+        >>> weights, offset = fit_all(np.where(codes, 3.0, 1.0)[:, None], codes, 1.0)
+        >>> (np.array([[3.0]]) @ weights + offset).argmax()
+        np.int64(1)
+    """
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    inputs = np.column_stack([(features - centre) / scale, np.ones(len(features))])
+    frequencies = _log_frequencies(np.bincount(codes)[None].astype(float))[0]
+    start = np.zeros((inputs.shape[1], len(frequencies)))
+    fitted = fit_weights(inputs, codes, np.tile(frequencies, (len(codes), 1)), strength, start=start)
+    weights = fitted[:-1] / scale[:, None]
+    return weights, fitted[-1] + frequencies - centre @ weights
+
+
+def _log_frequencies(counts: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "_ _"]:
+    """Of the levels in each group, with half an image more of every level: one not shown so far is not impossible."""
+    return np.log((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))
 
 
 def _predict(
@@ -73,8 +118,7 @@ def _predict(
     inputs = np.column_stack([inputs, np.ones(len(inputs))])
     counts = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1))
     np.add.at(counts, (groups[~held_out], codes[~held_out]), 1)
-    # Half an image more of every level: one that a group has not shown so far is rare, not impossible.
-    frequencies = np.log((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))[groups]
+    frequencies = _log_frequencies(counts)[groups]
     weights = np.zeros((inputs.shape[1], counts.shape[1]))
     predicted: list[Float[np.ndarray, "_ _"]] = []
     for strength in strengths:  # from strong to weak penalty, each from where the one before ended

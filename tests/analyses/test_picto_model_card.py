@@ -72,7 +72,7 @@ class TestFigures:
     def test_a_smoke_run_writes_nothing(
         self, script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(cdc, "write_json", lambda *_: pytest.fail("a smoke run wrote"))
+        monkeypatch.setattr(script, "write_json", lambda *_: pytest.fail("a smoke run wrote"))
         script.main(smoke=True)
         assert "goal in pretraining" in capsys.readouterr().out
 

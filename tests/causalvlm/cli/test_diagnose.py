@@ -57,7 +57,8 @@ def test_diagnose_writes_report_figure_and_numbers(nested_folder, tiny_clip_fold
 
 def test_an_adapter_is_diagnosed_on_the_test_split(nested_folder, tiny_backbone, tmp_path, capsys):
     data = cdc.load_dataset(nested_folder, factors="domain/class")
-    cdc.fit(data, cdc.ZeroShotConfig(), tiny_backbone).save(tmp_path / "adapter")
+    settings = cdc.FitSettings(shots=1, training=cdc.TrainingConfig(epochs=1), cache=None)
+    cdc.fit(data, cdc.CoOpConfig(), tiny_backbone, settings).save(tmp_path / "adapter")
     arguments = ["diagnose", str(nested_folder), "--factors", "domain/class", "--adapter", str(tmp_path / "adapter")]
     assert run([*arguments, "--folds", "3", "--out", str(tmp_path / "out")]) == 0
     result = json.loads((tmp_path / "out" / "diagnosis.json").read_text())

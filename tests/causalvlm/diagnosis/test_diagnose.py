@@ -1,7 +1,7 @@
 """Diagnoses of planted factors: found where they are, not found where they are not, not mistaken for the class mix."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,7 +159,7 @@ def test_a_diagnosis_is_plain_data_and_repeats_itself():
     table = planted(np.random.default_rng(8), rows=90)
     first, second = diagnose(table), diagnose(table)
     assert first == second
-    assert json.loads(json.dumps(asdict(first)))["factors"][0]["factor"] == "light"
+    assert json.loads(json.dumps(first.to_record()))["factors"][0]["factor"] == "light"
     assert first.n == 90
     assert first.accuracy.value == table.correct.mean()
 

@@ -6,8 +6,8 @@ from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 
 from causalvlm.errors import InputError
-from causalvlm.probes.linear import assign_folds, fit_probe
-from causalvlm.probes.ridge import cross_fit, fit_weights
+from causalvlm.probes.linear import LinearProbe, assign_folds, fit_probe
+from causalvlm.probes.ridge import cross_fit, fit_all, fit_weights
 
 FALSE_ALARM_RATE = 0.025
 """A factor that is not there is called decodable at most this often: one side of a 95 per cent interval."""
@@ -46,9 +46,9 @@ def test_every_image_is_predicted_without_it():
     rng = np.random.default_rng(3)
     features, _, label = planted(rng, rows=90)
     codes, folds, one = label.copy(), np.arange(90) % 3, np.zeros(90, dtype=np.int64)
-    before, _ = cross_fit(features, codes, one, folds)
+    before = cross_fit(features, codes, one, folds).probe
     codes[folds == 0] = (codes[folds == 0] + 1) % 3
-    after, _ = cross_fit(features, codes, one, folds)
+    after = cross_fit(features, codes, one, folds).probe
     np.testing.assert_array_equal(before[folds == 0], after[folds == 0])
     assert np.abs(before[folds != 0] - after[folds != 0]).max() > 0.01
 
@@ -67,6 +67,30 @@ def test_folds_balance_level_and_class_and_keep_equal_images_together():
         for name in range(3):
             cell = fold[first][(codes[first] == code) & (label[first] == name)]
             assert np.ptp(np.bincount(cell, minlength=5)) <= 1
+
+
+def test_the_kept_probe_is_scikit_learns_at_the_same_penalty():
+    """Levels are equally frequent here, so that the frequencies it starts from are the same for all."""
+    rng = np.random.default_rng(5)
+    codes = np.tile([0, 1, 2], 80)
+    features = (rng.normal(size=(240, 5)) + np.eye(5)[codes]) * [1, 10, 0.1, 3, 1] + [0, 5, 0, -2, 100]
+    weights, offset = fit_all(features, codes, 0.1)
+    standard = np.column_stack([(features - features.mean(0)) / features.std(0), np.ones(240)])
+    reference = LogisticRegression(C=0.1, fit_intercept=False, tol=1e-10, max_iter=5000).fit(standard, codes)
+    probe = LinearProbe(("a", "b", "c"), weights, offset)
+    np.testing.assert_allclose(probe.probabilities(features), reference.predict_proba(standard), atol=1e-3)
+
+
+def test_the_kept_probe_reads_new_images_as_well_as_the_result_says():
+    rng = np.random.default_rng(6)
+    features, level, label = planted(rng, rows=600, strength=1.0)
+    found = fit_probe(features, level, label, rng=rng)
+    fresh, truth, _ = planted(rng, rows=4000, strength=1.0)
+    share = np.mean(np.array(found.probe.predict(fresh)) == truth)
+    assert found.accuracy.low - 0.03 < share < found.accuracy.high + 0.03
+    assert found.probe.levels == found.levels
+    assert "probe" not in found.to_record()
+    assert found.probe.weights.shape == (6, 3)
 
 
 def test_a_planted_factor_is_found_and_measured():

