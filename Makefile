@@ -1,6 +1,13 @@
 # Every command a person needs. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
+# One or more tests of every room that take milliseconds.
+QUICK := tests/cdc/beliefs tests/cdc/methods tests/cdc/test_adapter.py tests/cdc/protocols \
+	tests/cdc/prompts/test_templates.py tests/cdc/data/test_folder.py tests/cdc/data/test_image_dataset.py \
+	tests/causalvlm/graphs/test_graph.py tests/causalvlm/identification/test_identify.py tests/causalvlm/embeddings \
+	tests/causalvlm/estimation/test_plug_in.py tests/causalvlm/estimation/test_estimators.py \
+	tests/causalvlm/refutation/test_bounds_and_sensitivity.py tests/causalvlm/test_intervals.py \
+	tests/causalvlm/cli/test_adapt.py tests/test_architecture.py tests/test_tables.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick check bench notebooks paper
@@ -20,7 +27,7 @@ test: .venv/.installed  ## install everything, then run the tests; make test ARG
 	$(BIN)/python -m pytest $(ARGS)
 
 quick: .venv/.installed  ## the tests that take milliseconds, in less than a minute
-	$(BIN)/python -m pytest -m "not slow" $(QUICK) $(ARGS)
+	$(BIN)/python -m pytest $(QUICK) $(ARGS)
 
 check: .venv/.installed  ## format, lint, types, import contracts, dead code
 	$(BIN)/ruff format --check .

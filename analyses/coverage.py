@@ -23,7 +23,7 @@ import cdc
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
-from causalvlm.refutation.verdict import refute
+from causalvlm.refutation.refute import refute
 from causalvlm.worlds.discrete import Dials, DiscreteWorld, draw_world, independent_outcomes, smoking
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld

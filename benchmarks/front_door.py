@@ -22,6 +22,7 @@ import threadpoolctl
 import cdc
 from causalvlm.estimation import plug_in
 from causalvlm.estimation.arms import read_arms
+from causalvlm.estimation.cells import count_cells
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.sample import joint_levels, levels
 from causalvlm.graphs.graph import CausalGraph
@@ -95,7 +96,7 @@ def bootstrap_seconds(sizes: tuple[int, ...]) -> list[dict[str, object]]:
     for rows in sizes:
         table = smoking().sample(rows, rng=np.random.default_rng(0))
         nothing, treatment = joint_levels(table, []), read_arms(table, "X").coded()
-        cells = plug_in.count_cells(nothing, treatment, levels(table, "S"), levels(table, "Y"), nominal=False)
+        cells = count_cells(nothing, treatment, levels(table, "S"), levels(table, "Y"), nominal=False)
         rng = np.random.default_rng(0)
         seconds = best_of(lambda cells=cells, rng=rng: plug_in.bootstrap_means(cells, front_door=True, rng=rng))
         result.append({"rows": rows, "draws": 2000, "seconds": round(seconds, 4)})

@@ -10,11 +10,11 @@ from .errors import CausalVLMError as CausalVLMError
 from .errors import InputError as InputError
 from .errors import NotIdentifiedError as NotIdentifiedError
 from .errors import OverlapError as OverlapError
-from .estimation.effect import Contrast as Contrast
 from .estimation.effect import Effect as Effect
 from .estimation.effect import estimate_effect as estimate_effect
 from .estimation.natural import natural_effects as natural_effects
 from .estimation.nwgm import nwgm as nwgm
+from .estimation.spread import Contrast as Contrast
 from .figures.diagnosis import draw_diagnosis as draw_diagnosis
 from .figures.graph import draw_graph as draw_graph
 from .graphs.dowhy import from_dowhy as from_dowhy
@@ -39,6 +39,6 @@ from .identification.estimands import FrontDoor as FrontDoor
 from .identification.identify import adjustment_sets as adjustment_sets
 from .identification.identify import identify as identify
 from .probes.linear import fit_probe as fit_probe
+from .refutation.refute import refute as refute
 from .refutation.verdict import Verdict as Verdict
-from .refutation.verdict import refute as refute
 from .report.write import render_report as render_report

@@ -1,6 +1,6 @@
 """`causalvlm estimate`: the effect that a graph identifies, from a table, with what may be said against it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,21 +10,28 @@ import typer
 from causalvlm.cli.identify import GraphArgument, OutcomeOption, TreatmentOption, open_graph, result_of
 from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
 from causalvlm.errors import InputError, NotIdentifiedError, OverlapError
+from causalvlm.estimation.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
     from causalvlm.estimation.effect import Effect
-    from causalvlm.estimation.fit import Estimator
-    from causalvlm.estimation.sample import Level
     from causalvlm.graphs.graph import CausalGraph
     from causalvlm.identification.estimands import Estimand
     from causalvlm.refutation.verdict import Verdict
 
+    EstimatorName = str
+else:
+    EstimatorName = Literal[tuple(ESTIMATORS)]
+
 EstimatorOption = Annotated[
-    Literal["plug-in", "two-stage", "one-step", "outcome-regression", "ipw", "aipw"] | None,
-    typer.Option(help="Chosen by the data if left out; the last three belong to a back door."),
+    EstimatorName | None,
+    typer.Option(
+        help="Chosen by the data if left out. "
+        + "; ".join(f"{name} ({', '.join(entry.serves)}): {entry.about}" for name, entry in ESTIMATORS.items())
+        + "."
+    ),
 ]
 Columns = dict[str, tuple[str, ...]]
 
@@ -114,34 +121,8 @@ def effect_result(effect: "Effect | None", verdicts: "Sequence[Verdict] | None")
     if effect is None:
         keys = ("value", "low", "high", "estimator", "n", "effective_sample_size", "auc", "treated", "control")
         return {**dict.fromkeys(keys), "do_means": {}, "distribution": None, "warnings": [], "verdicts": None}
-    distribution = None
-    if effect.distribution is not None:
-        distribution = {str(level): _texts(row) for level, row in effect.distribution.items()}
-    return {
-        "value": effect.value,
-        "low": effect.low,
-        "high": effect.high,
-        "do_means": _texts(effect.do_means),
-        "treated": effect.treated,
-        "control": effect.control,
-        "estimator": effect.estimator,
-        "n": effect.n,
-        "effective_sample_size": effect.effective_sample_size,
-        "auc": effect.auc,
-        "distribution": distribution,
-        "warnings": list(effect.warnings),
-        "refusal": None,
-        "verdicts": None if verdicts is None else [_verdict(verdict) for verdict in verdicts],
-    }
-
-
-def _verdict(verdict: "Verdict") -> dict[str, object]:
-    keys = ("name", "outcome", "statistic", "reason")
-    return {key: getattr(verdict, key) for key in keys}
-
-
-def _texts(row: "Mapping[Level, float]") -> dict[str, float]:
-    return {str(level): value for level, value in row.items()}
+    judged = None if verdicts is None else [verdict.to_record() for verdict in verdicts]
+    return {**effect.to_record(), "refusal": None, "verdicts": judged}
 
 
 def _require_columns(data: "pd.DataFrame", graph: "CausalGraph", treatment: str, outcome: str) -> None:
@@ -164,7 +145,7 @@ def _identify(
     treatment: str,
     outcome: str,
     patterns: Sequence[str],
-    estimator: "Estimator | None",
+    estimator: str | None,
 ) -> tuple["Estimand", Columns]:
     """Find the estimand and the columns of its nodes; a named estimator or mediator decides the criterion."""
     from causalvlm.identification.identify import identify
@@ -172,11 +153,8 @@ def _identify(
     present = [node for node in graph.observed if node in data.columns]
     if patterns:
         return _through_mediator(data, graph, treatment, outcome, patterns, present)
-    strategy = "any"
-    if estimator in ("two-stage", "one-step"):
-        strategy = "front-door"
-    elif estimator in ("outcome-regression", "ipw", "aipw"):
-        strategy = "back-door"
+    serves = () if estimator is None else ESTIMATORS[estimator].serves
+    strategy = serves[0] if len(serves) == 1 else "any"
     return identify(graph.observe_only(*present), treatment=treatment, outcome=outcome, strategy=strategy), {}
 
 
@@ -251,12 +229,14 @@ def _refuse(
 
 
 def _print_effect(effect: "Effect") -> None:
+    from causalvlm.intervals import CONFIDENCE
+
     say = console()
     through = "" if effect.auc is None else f", treatment decoded with AUC {effect.auc:.3f}"
     lines = [
         f"{effect.estimand.text()}",
         f"  do({effect.estimand.treatment} = {effect.treated}) against {effect.control}: {effect.value:.6g}"
-        f"   95 % interval [{effect.low:.6g}, {effect.high:.6g}]",
+        f"   {100 * CONFIDENCE:.0f} % interval [{effect.low:.6g}, {effect.high:.6g}]",
         *(f"  mean under do({level}): {mean:.6g}" for level, mean in effect.do_means.items()),
         f"  {effect.estimator}, {effect.n} rows, {effect.effective_sample_size:.0f} effective{through}",
         *(f"  warning: {warning}" for warning in effect.warnings),
@@ -271,7 +251,7 @@ def _refute(
     """Refute by placebos, by the other criterion where it holds, and by columns that the graph says S is free of."""
     from causalvlm.identification.estimands import FrontDoor
     from causalvlm.identification.identify import identify
-    from causalvlm.refutation.verdict import refute
+    from causalvlm.refutation.refute import refute
 
     estimand = effect.estimand
     front = isinstance(estimand, FrontDoor)

@@ -1,1 +1,1 @@
-"""Estimators of identified effects. The leaves return numbers; `effect` alone turns numbers into claims."""
+"""Estimators of identified effects, one per file. They return numbers; `effect` alone turns numbers into claims."""

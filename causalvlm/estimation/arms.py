@@ -61,6 +61,21 @@ class Arms:
             )
         return self.levels
 
+    def extrapolations(self) -> tuple[str, ...]:
+        """A note for every setting outside the range of a continuous treatment.
+
+        Example:
+            >>> read_arms(pd.DataFrame({"X": np.linspace(0, 1, 50)}), "X", treated=3).extrapolations()
+            ("3.0 lies outside the treatment's range [0, 1]: extrapolated.",)
+        """
+        if self.levels is not None:
+            return ()
+        low, high = float(self.design.min()), float(self.design.max())
+        outside = [label for label in self.labels if not low <= float(label) <= high]
+        return tuple(
+            f"{label} lies outside the treatment's range [{low:.3g}, {high:.3g}]: extrapolated." for label in outside
+        )
+
 
 def read_arms(table: pd.DataFrame, name: str, treated: Level | None = None, control: Level | None = None) -> Arms:
     """Read the treatment column and the two settings to compare.

@@ -1,55 +1,20 @@
 """Effects: numbers of an estimator turned into a claim, or into a refusal with its reason."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from causalvlm.errors import InputError, OverlapError
-from causalvlm.estimation.arms import Arms, read_arms
-from causalvlm.estimation.fit import Estimator, Fit, Roles, fit, roles
-from causalvlm.estimation.sample import Level, check_columns, find_level, is_discrete, joint_levels
-from causalvlm.estimation.spread import Spread
-from causalvlm.identification.estimands import Estimand, FrontDoor
-
-FEWEST_EFFECTIVE_ROWS = 30.0
-"""Below this effective sample size nothing is claimed: the normal approximation of a mean has no ground there."""
-
-SMALLEST_SHARE = 0.01
-"""Below this share of effective rows a handful of rows carries the estimate; see docs/front_door.md for the study."""
-
-LARGEST_AUC = 0.99
-"""Above this AUC of treatment from mediator a modelled effect is extrapolation; cells are counted instead."""
-
-WARN_SHARE, WARN_AUC = 0.07, 0.92
-"""Where overlap becomes thin: two clouds 2 standard deviations apart give these two numbers together."""
-
-_FRONT_DOOR: tuple[Estimator, ...] = ("plug-in", "two-stage", "one-step")
-_BACK_DOOR: tuple[Estimator, ...] = ("plug-in", "outcome-regression", "ipw", "aipw")
-_ROWS_PER_CELL = 5
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """A difference of two do-means.
-
-    Attributes:
-        value: E[Y | do(treated)] - E[Y | do(control)].
-        low: lower end of the 95 per cent interval.
-        high: upper end.
-        standard_error: standard error of the value.
-
-    Example:
-        >>> Contrast(0.1, 0.0, 0.2, 0.05).value
-        0.1
-    """
-
-    value: float
-    low: float
-    high: float
-    standard_error: float
+from causalvlm.errors import InputError
+from causalvlm.estimation.arms import Arms
+from causalvlm.estimation.estimators import ESTIMATORS, choose
+from causalvlm.estimation.fit import Fit
+from causalvlm.estimation.guards import overlap_warnings, require_overlap
+from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.sample import Level, find_level
+from causalvlm.estimation.spread import Contrast, Spread, contrast
+from causalvlm.identification.estimands import Estimand
 
 
 @dataclass(frozen=True)
@@ -74,6 +39,7 @@ class Effect:
         spread: uncertainty of all means together, from which contrasts take their intervals.
 
     Example:
+        >>> from causalvlm.identification.estimands import FrontDoor
         >>> from causalvlm.worlds.discrete import smoking
         >>> rng = np.random.default_rng(0)
         >>> effect = estimate_effect(smoking().sample(20_000, rng=rng), FrontDoor("X", "Y", ("S",)), rng=rng)
@@ -87,7 +53,7 @@ class Effect:
     do_means: Mapping[Level, float]
     treated: Level
     control: Level
-    estimator: Estimator
+    estimator: str
     estimand: Estimand
     n: int
     effective_sample_size: float
@@ -114,6 +80,7 @@ class Effect:
             InputError: if a level or class does not occur.
 
         Example:
+            >>> from causalvlm.identification.estimands import FrontDoor
             >>> from causalvlm.worlds.discrete import smoking
             >>> rng = np.random.default_rng(0)
             >>> effect = estimate_effect(smoking().sample(20_000, rng=rng), FrontDoor("X", "Y", ("S",)), rng=rng)
@@ -127,11 +94,44 @@ class Effect:
         if self.distribution is None:
             if outcome is not None:
                 raise InputError(f"outcome= is for a categorical outcome; received {outcome!r}. Leave it out.")
-            return _contrast(np.array(list(self.do_means.values())), weights, self.spread)
+            return contrast(np.array(list(self.do_means.values())), weights, self.spread)
         classes = tuple(self.distribution[labels[0]])
         place = len(classes) - 1 if outcome is None else find_level(self.estimand.outcome, classes, outcome)
         flat = np.array([list(self.distribution[label].values()) for label in labels]).ravel()
-        return _contrast(flat, np.kron(weights, np.eye(len(classes))[place]), self.spread)
+        return contrast(flat, np.kron(weights, np.eye(len(classes))[place]), self.spread)
+
+    def to_record(self) -> dict[str, object]:
+        """Plain data for JSON; levels that are keys become text.
+
+        Example:
+            >>> from causalvlm.identification.estimands import FrontDoor
+            >>> from causalvlm.worlds.discrete import smoking
+            >>> rng = np.random.default_rng(0)
+            >>> effect = estimate_effect(smoking().sample(20_000, rng=rng), FrontDoor("X", "Y", ("S",)), rng=rng)
+            >>> list(effect.to_record()["do_means"])
+            ['0', '1']
+        """
+        distribution = None
+        if self.distribution is not None:
+            distribution = {str(level): _texts(row) for level, row in self.distribution.items()}
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "do_means": _texts(self.do_means),
+            "treated": self.treated,
+            "control": self.control,
+            "estimator": self.estimator,
+            "n": self.n,
+            "effective_sample_size": self.effective_sample_size,
+            "auc": self.auc,
+            "distribution": distribution,
+            "warnings": list(self.warnings),
+        }
+
+
+def _texts(row: Mapping[Level, float]) -> dict[str, float]:
+    return {str(level): value for level, value in row.items()}
 
 
 def estimate_effect(
@@ -148,7 +148,8 @@ def estimate_effect(
 
     The default estimator follows the data: the plug-in when every column but the outcome is discrete and its cells
     hold `5` rows on average; otherwise the doubly robust one (one-step or AIPW); a linear model when the treatment
-    is continuous. Formulas and sources are in the modules `plug_in`, `two_stage`, `one_step` and `backdoor`.
+    is continuous. All of them are in the table `causalvlm.estimation.estimators.ESTIMATORS`, formulas and sources in
+    a module for each.
 
     Args:
         table: one row per unit; not changed.
@@ -165,6 +166,7 @@ def estimate_effect(
         OverlapError: the table cannot answer the question; the reason and the numbers are in the message.
 
     Example:
+        >>> from causalvlm.identification.estimands import FrontDoor
         >>> from causalvlm.worlds.embedding import EmbeddingWorld
         >>> rng, world = np.random.default_rng(0), EmbeddingWorld(dim=8)
         >>> effect = estimate_effect(
@@ -173,32 +175,11 @@ def estimate_effect(
         >>> effect.estimator, effect.low < world.truth() < effect.high
         ('one-step', True)
     """
-    mapping = {} if columns is None else {node: tuple(held) for node, held in columns.items()}
-    parts = roles(estimand, mapping)
-    if parts.front_door and not parts.mediators:  # nothing carries an effect: P(Y | do(X)) = P(Y)
-        parts, estimator = replace(parts, covariates=()), "plug-in"
-    check_columns(table, parts.all())
-    _require_distinct_columns(parts)
-    arms = read_arms(table, parts.treatment, treated, control)
-    chosen = _choose(table, parts, arms) if estimator is None else _allowed(estimator, estimand)
-    fitted = fit(table, parts, arms, chosen, rng=rng)
-    _require_overlap(fitted, chosen, parts)
-    return _effect(table, estimand, mapping, arms=arms, estimator=chosen, fitted=fitted)
-
-
-def _effect(
-    table: pd.DataFrame,
-    estimand: Estimand,
-    columns: Mapping[str, tuple[str, ...]],
-    *,
-    arms: Arms,
-    estimator: Estimator,
-    fitted: Fit,
-) -> Effect:
-    event = fitted.means.shape[1] - 1
-    weights = np.kron(arms.contrast(*arms.pair), np.eye(event + 1)[event])
-    main = _contrast(fitted.means.ravel(), weights, fitted.spread)
-    treated, control = (arms.labels[place] for place in arms.pair)
+    held = {} if columns is None else {node: tuple(names) for node, names in columns.items()}
+    problem = read_problem(table, estimand, treated=treated, control=control, columns=held)
+    name = choose(problem, estimator)
+    fitted = _fit(problem, name, rng=rng)
+    arms, main = problem.arms, _main(problem.arms, fitted)
     distribution = None
     if fitted.classes is not None:
         rows = zip(arms.labels, fitted.means.tolist(), strict=True)
@@ -207,88 +188,51 @@ def _effect(
         value=main.value,
         low=main.low,
         high=main.high,
-        do_means=dict(zip(arms.labels, fitted.means[:, event].tolist(), strict=True)),
-        treated=treated,
-        control=control,
-        estimator=estimator,
+        do_means=dict(zip(arms.labels, fitted.means[:, -1].tolist(), strict=True)),
+        treated=arms.labels[arms.pair[0]],
+        control=arms.labels[arms.pair[1]],
+        estimator=name,
         estimand=estimand,
-        n=len(table),
+        n=problem.rows,
         effective_sample_size=fitted.effective_sample_size,
         auc=fitted.auc,
-        warnings=(*_choice_warnings(arms, fitted), *_overlap_warnings(fitted, estimator), *fitted.notes),
+        warnings=(*_choice_warnings(arms, fitted), *overlap_warnings(fitted, ESTIMATORS[name]), *fitted.notes),
         distribution=distribution,
-        columns=columns,
+        columns=held,
         spread=fitted.spread,
     )
 
 
-def _contrast(means: Float[np.ndarray, " _"], weights: Float[np.ndarray, " _"], spread: Spread) -> Contrast:
-    value = float(means @ weights)
-    return Contrast(value, *spread.interval(value, weights), spread.standard_error(weights))
+def estimate_contrast(problem: Problem, estimator: str, *, rng: np.random.Generator) -> Contrast:
+    """The value of `estimate_effect` with its interval, and nothing else: what a refuter asks of an altered table.
+
+    Raises:
+        InputError: if the estimator cannot take such columns.
+        OverlapError: if the table cannot answer the question.
+
+    Example:
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> problem = read_problem(smoking().sample(20_000, rng=rng), FrontDoor("X", "Y", ("S",)))
+        >>> found = estimate_contrast(problem, "plug-in", rng=rng)
+        >>> found.low < 0.045 < found.high
+        True
+    """
+    return _main(problem.arms, _fit(problem, estimator, rng=rng))
 
 
-def _require_distinct_columns(parts: Roles) -> None:
-    names = parts.all()
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(
-            f"every column must play one part; received {twice[0]!r} in two. Give each part its own column."
-        )
+def _fit(problem: Problem, name: str, *, rng: np.random.Generator) -> Fit:
+    fitted = ESTIMATORS[name].fit(problem, rng=rng)
+    require_overlap(fitted, ESTIMATORS[name], problem)
+    return fitted
 
 
-def _allowed(estimator: str, estimand: Estimand) -> Estimator:
-    front_door = isinstance(estimand, FrontDoor)
-    allowed = _FRONT_DOOR if front_door else _BACK_DOOR
-    for known in allowed:
-        if known == estimator:
-            return known
-    raise InputError(
-        f"estimator must be one of {', '.join(allowed)} for a {'front' if front_door else 'back'}-door estimand; "
-        f"received {estimator!r}. Leave it out to choose by the data."
-    )
-
-
-def _choose(table: pd.DataFrame, parts: Roles, arms: Arms) -> Estimator:
-    given = (*parts.mediators, *parts.covariates)
-    if arms.levels is not None and all(is_discrete(table, name) for name in given):
-        cells = len(arms.labels) * len(joint_levels(table, given).labels)
-        if cells * _ROWS_PER_CELL <= len(table) or isinstance(table[parts.outcome].dtype, pd.CategoricalDtype):
-            return "plug-in"
-    if arms.levels is None:
-        return "two-stage" if parts.front_door else "outcome-regression"
-    return "one-step" if parts.front_door else "aipw"
-
-
-def _require_overlap(fitted: Fit, estimator: Estimator, parts: Roles) -> None:
-    rows, share, auc = fitted.effective_sample_size, fitted.share, fitted.auc
-    extrapolated = _decoded_above(LARGEST_AUC, fitted, estimator)
-    if rows >= FEWEST_EFFECTIVE_ROWS and share >= SMALLEST_SHARE and not extrapolated:
-        return
-    through = "mediator" if parts.front_door else "adjustment set"
-    decoded = "" if auc is None else f", AUC of {parts.treatment!r} decoded from the {through} {auc:.3f}"
-    raise OverlapError(
-        f"the treatment levels must overlap in the {through}: at least {FEWEST_EFFECTIVE_ROWS:.0f} effective rows, a "
-        f"share of {SMALLEST_SHARE:.0%} and, for a modelled effect, an AUC up to {LARGEST_AUC}; received {rows:.1f} "
-        f"effective rows, a share of {share:.1%}{decoded}. Use a coarser treatment, variables that reveal it less, "
-        "or more rows.",
-        effective_sample_size=rows,
-        auc=auc,
-    )
-
-
-def _decoded_above(limit: float, fitted: Fit, estimator: Estimator) -> bool:
-    """Whether the treatment is decoded too well for a model to be believed; counted cells need no such guard."""
-    return fitted.auc is not None and fitted.auc > limit and estimator != "plug-in"
-
-
-def _overlap_warnings(fitted: Fit, estimator: Estimator) -> tuple[str, ...]:
-    if fitted.share >= WARN_SHARE and not _decoded_above(WARN_AUC, fitted, estimator):
-        return ()
-    decoded = "" if fitted.auc is None else f" and the treatment is decoded with AUC {fitted.auc:.3f}"
-    return (
-        f"overlap is thin: {fitted.effective_sample_size:.0f} effective rows ({fitted.share:.1%}){decoded}. "
-        "The estimate leans on few rows or on its models; read it with the refutations.",
-    )
+def _main(arms: Arms, fitted: Fit) -> Contrast:
+    """Treated against control, by the last class of a categorical outcome."""
+    classes = fitted.means.shape[1]
+    weights = np.kron(arms.contrast(*arms.pair), np.eye(classes)[-1])
+    return contrast(fitted.means.ravel(), weights, fitted.spread)
 
 
 def _choice_warnings(arms: Arms, fitted: Fit) -> tuple[str, ...]:

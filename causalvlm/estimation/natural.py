@@ -9,11 +9,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from causalvlm.errors import NotIdentifiedError
-from causalvlm.estimation import plug_in
-from causalvlm.estimation.arms import Arms, read_arms
-from causalvlm.estimation.effect import Contrast
-from causalvlm.estimation.sample import Level, check_columns, is_discrete, joint_levels, matrix, numbers
-from causalvlm.estimation.spread import Draws
+from causalvlm.estimation.arms import read_arms
+from causalvlm.estimation.cells import count_cells, require_cells
+from causalvlm.estimation.problem import Problem, Roles
+from causalvlm.estimation.sample import Level, check_columns, is_discrete, numbers
+from causalvlm.estimation.spread import Contrast, Draws, contrast
 from causalvlm.graphs.graph import CausalGraph
 
 _ROW_DRAWS = 300
@@ -78,22 +78,18 @@ def natural_effects(
     """
     mapping = {} if columns is None else dict(columns)
     covariates = _identify(graph, treatment, outcome, tuple(mediators))
-    held = [column for node in mediators for column in mapping.get(node, (node,))]
-    check_columns(table, [treatment, outcome, *held, *covariates])
-    arms = read_arms(table, treatment, treated, control)
+    held = tuple(column for node in mediators for column in mapping.get(node, (node,)))
+    parts = Roles(treatment, outcome, held, covariates, front_door=True)
+    check_columns(table, parts.all())
+    problem = Problem(table, parts, read_arms(table, treatment, treated, control))
     discrete = all(is_discrete(table, name) for name in (*held, *covariates))
-    means_of = (_cells if discrete else _lines)(table, arms, held, covariates, numbers(table, outcome))
-    rows = len(table)
-    means = means_of(np.arange(rows))
-    draws = np.array([means_of(rng.integers(0, rows, rows)) for _ in range(_ROW_DRAWS)])
+    means_of = (_cells if discrete else _lines)(problem, numbers(table, outcome))
+    means = means_of(np.arange(problem.rows))
+    draws = np.array([means_of(rng.integers(0, problem.rows, problem.rows)) for _ in range(_ROW_DRAWS)])
     weights = {"direct": (-1.0, 1.0, 0.0), "indirect": (0.0, -1.0, 1.0), "total": (-1.0, 0.0, 1.0)}
     spread = Draws(draws[np.isfinite(draws).all(1)])
-    parts: dict[str, Contrast] = {}
-    for name, row in weights.items():
-        vector = np.array(row)
-        value = float(vector @ means)
-        parts[name] = Contrast(value, *spread.interval(value, vector), spread.standard_error(vector))
-    return NaturalEffects(**parts, covariates=covariates, estimator="plug-in" if discrete else "linear")
+    effects = {name: contrast(means, np.array(row), spread) for name, row in weights.items()}
+    return NaturalEffects(**effects, covariates=covariates, estimator="plug-in" if discrete else "linear")
 
 
 def _identify(graph: CausalGraph, treatment: str, outcome: str, mediators: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,17 +131,15 @@ Means = Callable[[Int[np.ndarray, " rows"]], Float[np.ndarray, " _"]]
 """E[Y(a, S(a'))] for (control, control), (treated, control) and (treated, treated), from the rows given."""
 
 
-def _cells(
-    table: pd.DataFrame, arms: Arms, mediators: Sequence[str], covariates: Sequence[str], outcome: Outcome
-) -> Means:
+def _cells(problem: Problem, outcome: Outcome) -> Means:
     """sum_c p(c) sum_s p(s | a', c) E[Y | a, s, c] on the cells of a table; not a number where a cell is empty."""
-    stratum, mediator, treatment = joint_levels(table, covariates), joint_levels(table, mediators), arms.coded()
-    cells = plug_in.count_cells(stratum, treatment, mediator, outcome, nominal=False)
-    plug_in.require_cells(cells, stratum, treatment, mediator)
+    stratum, treatment, mediator = problem.strata, problem.arms.coded(), problem.mediator_levels
+    cells = count_cells(stratum, treatment, mediator, outcome, nominal=False)
+    require_cells(cells, stratum, treatment, mediator)
     shape = cells.counts.shape
     place = np.ravel_multi_index((stratum.codes, treatment.codes, mediator.codes), shape)
     needed = np.broadcast_to(cells.counts.sum(1, keepdims=True) > 0, shape)
-    treated, control = arms.pair
+    treated, control = problem.arms.pair
 
     def means(rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " _"]:
         counts = np.bincount(place[rows], minlength=needed.size).astype(float).reshape(shape)
@@ -161,13 +155,10 @@ def _cells(
     return means
 
 
-def _lines(
-    table: pd.DataFrame, arms: Arms, mediators: Sequence[str], covariates: Sequence[str], outcome: Outcome
-) -> Means:
+def _lines(problem: Problem, outcome: Outcome) -> Means:
     """Linear models of Y on S and C, and of S on C, fitted to each treatment level; both are averaged over C."""
-    codes, (treated, control) = arms.coded().codes, arms.pair
-    given = np.hstack([np.ones((len(table), 1)), matrix(table, covariates)])
-    mediator = matrix(table, mediators)
+    codes, mediator, (treated, control) = problem.codes, problem.mediator, problem.arms.pair
+    given = np.hstack([np.ones((problem.rows, 1)), problem.covariates])
     design = np.hstack([given, mediator])
 
     def means(rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " _"]:

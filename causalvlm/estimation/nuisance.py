@@ -1,63 +1,30 @@
-"""Cross-fitted nuisance functions: class probabilities and outcome regressions, each judged on held-out rows."""
+"""Models of the nuisance functions: classifiers whose probabilities can be weights, and outcome regressions."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve
+from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
-from causalvlm.errors import OverlapError
+QUADRATIC_COLUMNS = 12
+"""Up to so many columns squares and products are tried; with more, firmer penalties are."""
 
-FOLDS = 5
-_FLOOR = 1e-6  # of a class probability: a guard for logarithms, far below any weight that passes the refusal
+ROWS_PER_COLUMN = 5
+"""A regression needs so many rows for each of its columns."""
+
 
 Matrix = Float[np.ndarray, "_ _"]
 Codes = Int[np.ndarray, " _"]
 Predict = Callable[[Matrix], Matrix]
 FitClasses = Callable[[Matrix, Codes, int], Predict]
 FitMean = Callable[[Matrix, Matrix], Predict]
-
-
-def folds(codes: Codes, *, rng: np.random.Generator, count: int = FOLDS) -> Int[np.ndarray, " rows"]:
-    """Assign every row to a fold at random, balanced within each treatment level.
-
-    Raises:
-        OverlapError: if a level has fewer rows than twice the number of folds.
-
-    Example:
-        >>> np.bincount(folds(np.repeat([0, 1], 10), rng=np.random.default_rng(0))).tolist()
-        [4, 4, 4, 4, 4]
-    """
-    sizes = np.bincount(codes)
-    if sizes.min() < 2 * count:
-        raise OverlapError(
-            f"every treatment level must have at least {2 * count} rows for cross-fitting; received {sizes.min()} rows "
-            "of one level. Merge rare levels or collect more rows.",
-            effective_sample_size=float(sizes.min()),
-        )
-    order = np.lexsort((rng.random(len(codes)), codes))
-    assigned = np.empty(len(codes), dtype=np.int64)
-    assigned[order] = np.arange(len(codes)) % count
-    return assigned
-
-
-def splits(assigned: Int[np.ndarray, " rows"]) -> Iterator[tuple[Codes, Codes]]:
-    """Yield the positions of the training rows and of the held-out rows of every fold.
-
-    Example:
-        >>> [held.tolist() for _, held in splits(np.array([0, 1, 0, 1]))]
-        [[0, 2], [1, 3]]
-    """
-    for fold in range(int(assigned.max()) + 1):
-        yield np.flatnonzero(assigned != fold), np.flatnonzero(assigned == fold)
 
 
 def reduction(train: Matrix, dim: int) -> Callable[[Matrix], Matrix]:
@@ -92,7 +59,7 @@ def discriminant(features: Matrix, codes: Codes, classes: int) -> Predict:
     covariance[np.diag_indices(dim)] += amount * (residual**2).sum() / (len(codes) - classes) / dim + 1e-12
     slopes = cho_solve(cho_factor(covariance), means.T) / deviation[:, None]
     offset = np.log(sizes / len(codes)) - 0.5 * np.einsum("kd,dk->k", means * deviation, slopes)
-    return lambda values: _softmax(values @ slopes + offset)
+    return lambda values: softmax(values @ slopes + offset, axis=1)
 
 
 def logistic(degree: int, *, variance: float = 1.0) -> FitClasses:
@@ -159,59 +126,6 @@ def _fit_least_squares(degree: int, ridge: float, features: Matrix, outcome: Mat
     return lambda values: expand(values) @ slopes + middle
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Held-out predictions of the best candidate, and what the candidates lost.
-
-    Example:
-        >>> Judged(np.zeros((2, 1)), 1, (0.3, 0.2)).losses[1]
-        0.2
-    """
-
-    predictions: Matrix
-    chosen: int
-    losses: tuple[float, ...]
-
-
-def cross_fit_classes(
-    candidates: Sequence[FitClasses],
-    features: Callable[[Codes], Callable[[Codes], Matrix]],
-    codes: Codes,
-    assigned: Int[np.ndarray, " rows"],
-) -> Judged:
-    """Out-of-fold class probabilities of the candidate with the least held-out log loss (van der Laan et al. 2007).
-
-    Log loss and not accuracy, because the probabilities become weights: they must be calibrated.
-
-    Args:
-        candidates: fitting functions.
-        features: given training rows, a function from rows to their features (the reduction is fitted in between).
-        codes: the class of each row.
-        assigned: fold of each row.
-
-    Example:
-        >>> x = np.tile([0, 1], 20)
-        >>> judged = cross_fit_classes(
-        ...     [frequencies, logistic(1)], lambda _: lambda rows: x[rows, None] * 1.0, x, np.arange(40) // 8
-        ... )
-        >>> judged.chosen
-        1
-    """
-    classes = int(codes.max()) + 1
-    held_out = np.empty((len(candidates), len(codes), classes))
-    # Hundreds of products of small matrices: with more threads these mostly wait for each other.
-    with threadpool_limits(1):
-        for train, held in splits(assigned):
-            view = features(train)
-            for place, fit in enumerate(candidates):
-                held_out[place, held] = fit(view(train), codes[train], classes)(view(held))
-    held_out = np.clip(held_out, _FLOOR, 1.0)
-    held_out = held_out / held_out.sum(-1, keepdims=True)
-    losses = -np.log(held_out[:, np.arange(len(codes)), codes]).mean(1)
-    chosen = int(losses.argmin())
-    return Judged(held_out[chosen], chosen, tuple(losses.tolist()))
-
-
 def _expansion(train: Matrix, degree: int) -> Callable[[Matrix], Matrix]:
     """Standardised features and, for degree 2, their standardised squares and products."""
     first = _standardiser(train)
@@ -233,8 +147,3 @@ def _standardiser(train: Matrix) -> Callable[[Matrix], Matrix]:
     centre, deviation = train.mean(0), train.std(0)
     deviation = np.where(deviation > 1e-12 * np.maximum(np.abs(centre), 1.0), deviation, 1.0)
     return lambda values: (values - centre) / deviation
-
-
-def _softmax(logits: Matrix) -> Matrix:
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
 
 from causalvlm.errors import InputError
 
@@ -57,12 +58,7 @@ def nwgm(
         if (weights < 0).any() or not np.isclose(weights.sum(), 1.0):
             raise InputError(f"{name} must be a distribution; received a sum of {weights.sum():.4g}. Normalise it.")
     joint = np.multiply.outer(mediator, treatment)
-    approximate = _softmax(np.tensordot(joint, logits, axes=2))
-    exact = np.tensordot(joint, _softmax(logits), axes=2)
+    approximate = softmax(np.tensordot(joint, logits, axes=2), axis=-1)
+    exact = np.tensordot(joint, softmax(logits, axis=-1), axes=2)
     distance = float(np.abs(approximate - exact).sum() / 2)
     return Approximation(approximate, exact, distance, bool(approximate.argmax() == exact.argmax()))
-
-
-def _softmax(logits: Float[np.ndarray, "*_ classes"]) -> Float[np.ndarray, "*_ classes"]:
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    return weights / weights.sum(-1, keepdims=True)

@@ -19,24 +19,24 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
+from causalvlm.estimation.cross_fitting import cross_fit, cross_fit_classes, folds, splits
+from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.nuisance import (
+    QUADRATIC_COLUMNS,
+    ROWS_PER_COLUMN,
     FitClasses,
     Matrix,
     Predict,
-    cross_fit_classes,
     discriminant,
-    folds,
     frequencies,
     least_squares,
     logistic,
     reduction,
-    splits,
 )
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
+from causalvlm.estimation.problem import Problem
 
 _LOGISTIC_COLUMNS = 100
-_QUADRATIC_COLUMNS = 12
-_ROWS_PER_COLUMN = 5
 
 Outcome = Float[np.ndarray, " _"]
 FitOutcome = Callable[[Matrix, Int[np.ndarray, " _"], Outcome], Predict]
@@ -97,7 +97,7 @@ def one_step(
         np.float64(1.0)
     """
     assigned = folds(treatment, rng=rng)
-    limit = min(len(train) for train, _ in splits(assigned)) // _ROWS_PER_COLUMN
+    limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
     views = _Views(mediator, covariates, limit)
     probe = cross_fit_classes(_probes(views.width), views.features, treatment, assigned).predictions
     propensity = cross_fit_classes(
@@ -110,6 +110,32 @@ def one_step(
     sizes = np.array([kish(column) for column in ratio.T])
     overlap = Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(outcome))
     return OneStep(means, uncentred - means, overlap, limit if mediator.shape[1] > limit else None)
+
+
+def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
+    """The one-step estimator on a problem with a treatment of few levels and a numeric outcome.
+
+    Example:
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.linear import LinearWorld
+        >>> rng = np.random.default_rng(0)
+        >>> table = LinearWorld().sample(400, rng=rng)
+        >>> table = table.assign(X=table.X > 0)
+        >>> run(read_problem(table, FrontDoor("X", "Y", ("S",))), rng=rng).means.shape
+        (2, 1)
+    """
+    pair = problem.arms.pair
+    fitted = one_step(
+        problem.mediator, problem.codes, problem.outcome, covariates=problem.covariates, pair=pair, rng=rng
+    )
+    notes = ()
+    if fitted.reduced_to is not None:
+        notes = (
+            f"the mediator's {len(problem.roles.mediators)} columns were reduced to {fitted.reduced_to} principal "
+            "components: what they lose of the treatment's path is missing from the effect. More rows avoid this.",
+        )
+    return from_overlap(fitted.means, fitted.influence, fitted.overlap, pair, notes)
 
 
 @dataclass(frozen=True)
@@ -145,22 +171,21 @@ def _outcome_parts(
     propensity: Matrix,
     assigned: Int[np.ndarray, " rows"],
 ) -> _OutcomeParts:
-    rows, arms = propensity.shape
     candidates = _regressions(views.width, int(np.bincount(treatment).min()))
-    mu = np.empty((len(candidates), rows, arms))
-    eta = np.empty((len(candidates), rows, arms, arms))
-    for train, held in splits(assigned):
+    every = np.arange(len(outcome))
+
+    def fold(train: Int[np.ndarray, " _"], held: Int[np.ndarray, " _"]) -> list[Float[np.ndarray, "_ _ _"]]:
+        """Axes row, mu and then eta of each level a, level x'."""
         view = views.features(train)
         seen, unseen = view(train), view(held)
-        for place, fit in enumerate(candidates):
-            predict = fit(seen, treatment[train], outcome[train])
-            mu[place, held] = predict(unseen)
-            eta[place, held] = _given_arm(
-                predict(seen), treatment[train], views.covariates[train], views.covariates[held]
-            )
-    losses = ((mu[:, np.arange(rows), treatment] - outcome) ** 2).mean(1)
-    best = int(losses.argmin())
-    return _OutcomeParts(mu[best], (mu[best] * propensity).sum(1), eta[best])
+        given, at = views.covariates[train], views.covariates[held]
+        fits = [fit(seen, treatment[train], outcome[train]) for fit in candidates]
+        eta = [_given_arm(predict(seen), treatment[train], given, at) for predict in fits]
+        return [np.hstack([predict(unseen)[:, None], one]) for predict, one in zip(fits, eta, strict=True)]
+
+    best = cross_fit(fold, lambda found: (found[:, every, 0, treatment] - outcome) ** 2, assigned).predictions
+    mu = best[:, 0]
+    return _OutcomeParts(mu, (mu * propensity).sum(1), np.ascontiguousarray(best[:, 1:]))
 
 
 def _given_arm(
@@ -205,7 +230,7 @@ def _probes(width: int) -> Sequence[FitClasses]:
     candidates: list[FitClasses] = [discriminant]
     if width <= _LOGISTIC_COLUMNS:
         candidates.append(logistic(1))
-    if width <= _QUADRATIC_COLUMNS:
+    if width <= QUADRATIC_COLUMNS:
         candidates.append(logistic(2))
     return candidates
 
@@ -217,15 +242,15 @@ def _propensities(covariates: Matrix) -> Sequence[FitClasses]:
 
 
 def _covariate_degree(covariates: Matrix) -> int:
-    return 2 if covariates.shape[1] <= _QUADRATIC_COLUMNS else 1
+    return 2 if covariates.shape[1] <= QUADRATIC_COLUMNS else 1
 
 
 def _regressions(width: int, smallest_arm: int) -> Sequence[FitOutcome]:
     """Candidate outcome regressions: one slope for all arms; where the arms are large enough, one for each; curves."""
     candidates: list[FitOutcome] = [_parallel]
-    if smallest_arm >= 2 * _ROWS_PER_COLUMN * width:
+    if smallest_arm >= 2 * ROWS_PER_COLUMN * width:
         candidates.append(partial(_separate, 1))
-    if width <= _QUADRATIC_COLUMNS and smallest_arm >= _ROWS_PER_COLUMN * width**2:
+    if width <= QUADRATIC_COLUMNS and smallest_arm >= ROWS_PER_COLUMN * width**2:
         candidates.append(partial(_separate, 2))
     return candidates
 

@@ -1,70 +1,27 @@
 """Plug-in estimators for discrete variables: the identifying sum itself, on the observed frequencies."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from causalvlm.errors import OverlapError
-from causalvlm.estimation.bootstrap import multinomial_tables
-from causalvlm.estimation.overlap import Overlap, auc, kish
+from causalvlm.estimation.bootstrap import DRAWS, multinomial_tables
+from causalvlm.estimation.cells import (
+    Cells,
+    back_door_overlap,
+    cell_means,
+    count_cells,
+    front_door_overlap,
+    needed,
+    require_cells,
+)
+from causalvlm.estimation.fit import Fit, from_overlap
+from causalvlm.estimation.overlap import Overlap
+from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels
+from causalvlm.estimation.spread import Draws
+
+_ENOUGH_DRAWS = 0.95
 
 Probabilities = Float[np.ndarray, "*_ _ _ _"]
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A table of counts over stratum c, treatment x, mediator s, with the outcome's sums in every cell.
-
-    A back-door problem has one mediator level.
-
-    Attributes:
-        counts: rows in each cell, axes c, x, s.
-        sums: sum of each outcome column in each cell, axes c, x, s, k: one column for a numeric outcome (its
-            value), one per class for a categorical one (its indicator).
-        finest: counts split by the outcome's value, axes c, x, s, y, when it takes few values; else None.
-        scores: what each outcome value contributes to `sums`, axes y, k; None with `finest`.
-
-    Example:
-        >>> Cells(np.ones((1, 2, 2)), np.zeros((1, 2, 2, 1)), None, None).counts.sum()
-        np.float64(4.0)
-    """
-
-    counts: Float[np.ndarray, "_ _ _"]
-    sums: Float[np.ndarray, "_ _ _ _"]
-    finest: Float[np.ndarray, "_ _ _ _"] | None
-    scores: Float[np.ndarray, "_ _"] | None
-
-
-def count_cells(
-    stratum: Levels, treatment: Levels, mediator: Levels, outcome: Levels | Float[np.ndarray, " rows"], *, nominal: bool
-) -> Cells:
-    """Count rows by cell; a numeric outcome with many values keeps its sums only.
-
-    Args:
-        stratum: joint levels of the covariates.
-        treatment: the treatment.
-        mediator: joint levels of the mediators.
-        outcome: levels, or numbers when there are too many values to count.
-        nominal: whether the outcome's levels are classes rather than numbers.
-
-    Example:
-        >>> one, two = Levels("", np.zeros(2, dtype=int), ("all",)), Levels("X", np.array([0, 1]), (0, 1))
-        >>> count_cells(one, two, one, two, nominal=False).sums[0, :, 0, 0]
-        array([0., 1.])
-    """
-    shape = (len(stratum.labels), len(treatment.labels), len(mediator.labels))
-    cell = np.ravel_multi_index((stratum.codes, treatment.codes, mediator.codes), shape)
-    size = int(np.prod(shape))
-    if not isinstance(outcome, Levels):
-        counts = np.bincount(cell, minlength=size).astype(float).reshape(shape)
-        sums = np.bincount(cell, weights=outcome, minlength=size).reshape(*shape, 1)
-        return Cells(counts, sums, None, None)
-    values = len(outcome.labels)
-    scores = np.eye(values) if nominal else outcome.numbers()[:, None]
-    finest = np.bincount(cell * values + outcome.codes, minlength=size * values).astype(float).reshape(*shape, values)
-    return Cells(finest.sum(-1), finest @ scores, finest, scores)
 
 
 def front_door_means(joint: Probabilities, outcome: Float[np.ndarray, "*_ _ _ _ _"]) -> Float[np.ndarray, "*_ _ _"]:
@@ -116,91 +73,10 @@ def bootstrap_means(cells: Cells, *, front_door: bool, rng: np.random.Generator)
         raise ValueError("the multinomial bootstrap needs a discrete outcome")
     tables = multinomial_tables(cells.finest, rng=rng)
     counts = tables.sum(-1)
-    full = ((counts > 0) | ~_needed(cells.counts)).all((1, 2, 3))
+    full = ((counts > 0) | ~needed(cells.counts)).all((1, 2, 3))
     counts, tables = counts[full], tables[full]
     outcome = (tables @ cells.scores) / np.maximum(counts, 1.0)[..., None]
     return (front_door_means if front_door else back_door_means)(counts, outcome)
-
-
-def cell_means(cells: Cells) -> Float[np.ndarray, "_ _ _ _"]:
-    """E[Y | c, x, s]; zero in cells without rows, which no weight falls on once `require_cells` has passed.
-
-    Example:
-        >>> cell_means(Cells(np.full((1, 1, 1), 2.0), np.full((1, 1, 1, 1), 3.0), None, None)).item()
-        1.5
-    """
-    return cells.sums / np.maximum(cells.counts, 1.0)[..., None]
-
-
-def require_cells(cells: Cells, stratum: Levels, treatment: Levels, mediator: Levels) -> None:
-    """Refuse a table that lacks a cell (x, s) which the sum over x' needs.
-
-    Raises:
-        OverlapError: naming the first empty cell, with its counts.
-
-    Example:
-        >>> x = Levels("X", np.array([0, 1]), (0, 1))
-        >>> require_cells(count_cells(x, x, x, x, nominal=False), x, x, x)
-        Traceback (most recent call last):
-        ...
-        causalvlm.errors.OverlapError: every level of 'X' must occur ...
-    """
-    empty = _needed(cells.counts) & (cells.counts == 0)
-    if not empty.any():
-        return
-    c, x, s = np.argwhere(empty)[0]
-    where = [f"{mediator.name}={mediator.labels[s]!r}"] * (len(mediator.labels) > 1)
-    where += [f"{stratum.name}={stratum.labels[c]!r}"] * (len(stratum.labels) > 1)
-    rows = int(cells.counts[c, :, s].sum())
-    raise OverlapError(
-        f"every level of {treatment.name!r} must occur with every level of the mediator or stratum; received no row "
-        f"with {treatment.name}={treatment.labels[x]!r} and {' and '.join(where)} (0 of {rows}; {int(empty.sum())} "
-        f"empty cells of {empty.size}). Merge rare levels or collect those rows.",
-        effective_sample_size=0.0,
-    )
-
-
-def _needed(counts: Float[np.ndarray, "_ _ _"]) -> Bool[np.ndarray, "_ _ _"]:
-    """Cells whose outcome mean enters the sum: every treatment level at every (c, s) that occurs at all."""
-    return np.broadcast_to(counts.sum(1, keepdims=True) > 0, counts.shape)
-
-
-def front_door_overlap(cells: Cells, pair: tuple[int, int]) -> Overlap:
-    """Overlap of the weights p(s | a, c) / p(s | x, c), exact from the counts.
-
-    Example:
-        >>> cells = Cells(np.full((1, 2, 2), 25.0), np.zeros((1, 2, 2, 1)), None, None)
-        >>> front_door_overlap(cells, (1, 0)).auc
-        0.5
-    """
-    mediator = cells.counts / np.maximum(cells.counts.sum(-1, keepdims=True), 1.0)
-    arms = range(mediator.shape[1])
-    ratios = [np.divide(mediator[:, [a]], mediator, out=np.zeros_like(mediator), where=mediator > 0) for a in arms]
-    sizes = np.array([kish(ratio, cells.counts) for ratio in ratios])
-    return Overlap(_cells_auc(cells.counts, pair), sizes, sizes / cells.counts.sum())
-
-
-def back_door_overlap(cells: Cells, pair: tuple[int, int]) -> Overlap:
-    """Overlap of the weights 1 / p(a | c) over the rows of each level, exact from the counts.
-
-    Example:
-        >>> cells = Cells(np.full((2, 2, 1), 25.0), np.zeros((2, 2, 1, 1)), None, None)
-        >>> back_door_overlap(cells, (1, 0)).sizes
-        array([50., 50.])
-    """
-    counts = cells.counts[..., 0]
-    inverse = counts.sum(1, keepdims=True) / np.maximum(counts, 1.0)
-    sizes = np.array([kish(inverse[:, a], counts[:, a]) for a in range(counts.shape[1])])
-    by_stratum = np.moveaxis(cells.counts, 0, -1)[..., 0, :][None]
-    return Overlap(_cells_auc(by_stratum, pair), sizes, sizes / counts.sum(0))
-
-
-def _cells_auc(counts: Float[np.ndarray, "_ _ _"], pair: tuple[int, int]) -> float:
-    """AUC of the pair from (c, s): score p(treated | c, s) among the pair's rows."""
-    treated, control = (counts[:, level].ravel() for level in pair)
-    score = treated / np.maximum(treated + control, 1.0)
-    positive = np.repeat([True, False], len(score))
-    return auc(np.tile(score, 2), positive, np.concatenate([treated, control]))
 
 
 def front_door_influence(
@@ -253,3 +129,77 @@ def back_door_influence(
     psi = counts.sum(1) @ mu / counts.sum()
     own = x[:, None] == np.arange(counts.shape[1])
     return own / treatment[c] * (outcome[:, None] - mu[c]) + mu[c] - psi
+
+
+def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
+    """The identifying sum on a problem whose treatment has few levels; bootstrapped where the outcome can be counted.
+
+    Raises:
+        OverlapError: if a cell that the sum needs is empty.
+
+    Example:
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> problem = read_problem(smoking().sample(2000, rng=rng), FrontDoor("X", "Y", ("S",)))
+        >>> run(problem, rng=rng).means.shape
+        (2, 1)
+    """
+    cells = _count(problem)
+    if cells.finest is None:
+        return _analytic(problem, cells)
+    overlap = _overlap(problem, cells)
+    draws = bootstrap_means(cells, front_door=problem.front_door, rng=rng)
+    rows, share = overlap.worst(problem.arms.pair)
+    outcome = problem.counted_outcome
+    classes = outcome.labels if isinstance(outcome, Levels) and problem.categorical else None
+    spread = Draws(draws.reshape(len(draws), -1))
+    return Fit(_means(problem, cells), spread, rows, share, overlap.auc, classes, _left_out(len(draws)))
+
+
+def run_analytic(problem: Problem) -> Fit:
+    """The same sum for a numeric outcome, its uncertainty from influence functions whatever the outcome's values are.
+
+    Example:
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> table = smoking().sample(2000, rng=np.random.default_rng(0))
+        >>> run_analytic(read_problem(table, FrontDoor("X", "Y", ("S",)))).influence.shape
+        (2000, 2)
+    """
+    return _analytic(problem, _count(problem))
+
+
+def _analytic(problem: Problem, cells: Cells) -> Fit:
+    places = (problem.strata.codes, problem.codes, problem.mediator_levels.codes)
+    influence = front_door_influence if problem.front_door else back_door_influence
+    overlap = _overlap(problem, cells)
+    means, pair = _means(problem, cells)[:, 0], problem.arms.pair
+    return from_overlap(means, influence(cells, places, problem.outcome), overlap, pair)
+
+
+def _count(problem: Problem) -> Cells:
+    columns = problem.strata, problem.arms.coded(), problem.mediator_levels
+    cells = count_cells(*columns, problem.counted_outcome, nominal=problem.categorical)
+    require_cells(cells, *columns)
+    return cells
+
+
+def _means(problem: Problem, cells: Cells) -> Float[np.ndarray, "_ _"]:
+    means = front_door_means if problem.front_door else back_door_means
+    return means(cells.counts, cell_means(cells))
+
+
+def _overlap(problem: Problem, cells: Cells) -> Overlap:
+    return (front_door_overlap if problem.front_door else back_door_overlap)(cells, problem.arms.pair)
+
+
+def _left_out(kept: int) -> tuple[str, ...]:
+    if kept >= _ENOUGH_DRAWS * DRAWS:
+        return ()
+    return (
+        f"{1 - kept / DRAWS:.0%} of the bootstrap tables had an empty cell and were left out: some cells hold few "
+        "rows, and the interval is too narrow.",
+    )

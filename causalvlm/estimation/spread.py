@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri
 
-CONFIDENCE = 0.95
-_Z = float(ndtri(0.5 + CONFIDENCE / 2))
+from causalvlm.intervals import CONFIDENCE, Z
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Gaussian:
 
     def interval(self, value: float, weights: Float[np.ndarray, " _"]) -> tuple[float, float]:
         """Symmetric 95 per cent interval around `value`, the combination `weights` of the estimates."""
-        half = _Z * self.standard_error(weights)
+        half = Z * self.standard_error(weights)
         return float(value - half), float(value + half)
 
 
@@ -65,3 +63,35 @@ def from_influence(influence: Float[np.ndarray, "rows _"]) -> Gaussian:
     """
     rows = len(influence)
     return Gaussian(influence.T @ influence / rows**2)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference of two do-means.
+
+    Attributes:
+        value: E[Y | do(treated)] - E[Y | do(control)].
+        low: lower end of the 95 per cent interval.
+        high: upper end.
+        standard_error: standard error of the value.
+
+    Example:
+        >>> Contrast(0.1, 0.0, 0.2, 0.05).value
+        0.1
+    """
+
+    value: float
+    low: float
+    high: float
+    standard_error: float
+
+
+def contrast(means: Float[np.ndarray, " _"], weights: Float[np.ndarray, " _"], spread: Spread) -> Contrast:
+    """The combination `weights` of the means, with its interval and standard error.
+
+    Example:
+        >>> contrast(np.array([0.2, 0.5]), np.array([-1.0, 1.0]), Gaussian(np.zeros((2, 2)))).high
+        0.3
+    """
+    value = float(means @ weights)
+    return Contrast(value, *spread.interval(value, weights), spread.standard_error(weights))

@@ -8,10 +8,16 @@ from scipy.linalg import eigh
 from scipy.special import chdtrc
 
 from causalvlm.errors import OverlapError
+from causalvlm.estimation.cross_fitting import decoded
+from causalvlm.estimation.fit import Fit, from_tolerance
+from causalvlm.estimation.overlap import pair_auc
+from causalvlm.estimation.problem import Problem
 
 _NEGLIGIBLE = 1e-9
 _FULL_TEST_COLUMNS = 20
 _TEST_ROWS = 20_000  # of the test of linearity: evenly spaced rows of a longer table
+_PROBE_ROWS = 20_000
+_ALPHA = 0.01
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,45 @@ def two_stage(
     thin = slice(None, None, max(1, rows // _TEST_ROWS))
     p_linear = _linearity(mediator[thin], given[thin], treatment[thin], residual_y[thin], second)
     return TwoStage(means, influence, second, tolerance, p_linear)
+
+
+def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
+    """The two-stage estimator on a problem with a numeric outcome; the treatment may be continuous.
+
+    Example:
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.linear import LinearWorld
+        >>> rng = np.random.default_rng(0)
+        >>> problem = read_problem(LinearWorld().sample(400, rng=rng), FrontDoor("X", "Y", ("S",)))
+        >>> run(problem, rng=rng).means.shape
+        (2, 1)
+    """
+    arms = problem.arms
+    fitted = two_stage(
+        problem.mediator, arms.design, problem.outcome, settings=arms.settings, covariates=problem.covariates
+    )
+    auc = None if arms.levels is None else _probe_auc(problem, rng=rng)
+    notes = (*_linearity_notes(fitted), *arms.extrapolations())
+    return from_tolerance(fitted.means, fitted.influence, fitted.tolerance, auc=auc, notes=notes)
+
+
+def _linearity_notes(fitted: TwoStage) -> tuple[str, ...]:
+    if fitted.p_linear >= _ALPHA:
+        return ()
+    return (
+        "two-stage assumes that Y is linear in S without an S x X interaction; the test rejects this "
+        f"(p = {fitted.p_linear:.2g}). Use 'plug-in' (discrete S) or 'one-step', which do not assume it.",
+    )
+
+
+def _probe_auc(problem: Problem, *, rng: np.random.Generator) -> float:
+    """AUC of the treatment decoded by a cross-fitted discriminant, on at most `_PROBE_ROWS` rows."""
+    codes, features = problem.codes, np.hstack([problem.mediator, problem.covariates])
+    if len(codes) > _PROBE_ROWS:
+        chosen = rng.choice(len(codes), _PROBE_ROWS, replace=False)
+        codes, features = codes[chosen], features[chosen]
+    return pair_auc(decoded(features, codes, rng=rng), codes, problem.arms.pair)
 
 
 def _pseudo_inverse(

@@ -1,1 +1,1 @@
-"""Refutations: attempts to show that an effect is not what it claims. The leaves return numbers; `verdict` judges."""
+"""Refutations: attempts to show that an effect is not what it claims. One judge per file; `refute` runs them all."""

@@ -6,11 +6,15 @@ quantity below is linear in their probabilities (Balke, Pearl 1997).
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linprog
+
+from causalvlm.estimation.problem import Problem
+from causalvlm.refutation.case import Case
+from causalvlm.refutation.verdict import Verdict
 
 Dropped = Literal["full mediation", "second stage"]
 
@@ -47,8 +51,8 @@ def bounds(joint: Float[np.ndarray, "2 2 2"], *, dropped: Dropped) -> Bounds:
         >>> round(found.low, 3), round(found.high, 3)
         (-0.877, 0.122)
     """
-    problem = _mediation_program(joint) if dropped == "full mediation" else _second_stage_program(joint)
-    objective, equalities, values = problem
+    program = _mediation_program if dropped == "full mediation" else _second_stage_program
+    objective, equalities, values = program(joint)
     ends = [
         linprog(sign * objective, A_eq=equalities, b_eq=values, bounds=(0, None), method="highs").fun
         for sign in (1.0, -1.0)
@@ -104,3 +108,47 @@ def _second_stage_program(joint: Float[np.ndarray, "2 2 2"]) -> Program:
         rows.append(np.concatenate([mask.ravel(), -p_x[x] * np.eye(4)[u]]))
         values.append(0.0)
     return do[1] - do[0], np.array(rows), np.array(values)
+
+
+def judge(case: Case) -> tuple[Verdict, ...]:
+    """Whether the sign of a front-door effect stands with either assumption dropped.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.refutation.case import open_case
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> table = smoking().sample(5000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> [verdict.outcome for verdict in judge(open_case(effect, table, rng=rng))]
+        ['inconclusive', 'inconclusive']
+    """
+    if not case.problem.front_door:
+        return ()
+    joint = _binary_joint(case.problem)
+    return tuple(_verdict(case.problem, joint, dropped) for dropped in get_args(Dropped))
+
+
+def _verdict(problem: Problem, joint: Float[np.ndarray, "2 2 2"] | None, dropped: Dropped) -> Verdict:
+    name = f"bounds without {dropped}"
+    if joint is None:
+        return Verdict(name, "inconclusive", None, "computed for binary treatment, mediator and outcome only.")
+    treated, control = problem.arms.pair
+    found = bounds(joint if treated > control else joint[::-1], dropped=dropped)
+    reason = f"the effect lies in [{found.low:.3f}, {found.high:.3f}] if {dropped} is not assumed"
+    if found.low > 0 or found.high < 0:
+        return Verdict(name, "passed", found.low if found.low > 0 else found.high, f"{reason}: its sign stands.")
+    return Verdict(name, "inconclusive", 0.0, f"{reason}: its sign rests on that assumption.")
+
+
+def _binary_joint(problem: Problem) -> Float[np.ndarray, "2 2 2"] | None:
+    """P(X, S, Y) of a binary problem with a 0/1 outcome and no covariate, else None."""
+    table, parts = problem.table, problem.roles
+    names = [parts.treatment, *parts.mediators, parts.outcome]
+    if len(names) != 3 or parts.covariates or any(table[name].nunique() != 2 for name in names):
+        return None
+    if problem.categorical or set(problem.outcome) != {0.0, 1.0}:
+        return None
+    counts = table.groupby(names, observed=True).size().unstack(fill_value=0).stack().to_numpy(dtype=float)
+    return counts.reshape(2, 2, 2) / counts.sum() if counts.size == 8 else None

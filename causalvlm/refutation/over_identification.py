@@ -5,6 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from causalvlm.errors import InputError, OverlapError
+from causalvlm.estimation.effect import estimate_contrast
+from causalvlm.estimation.estimators import ESTIMATORS, choose
+from causalvlm.estimation.problem import Problem, read_problem, roles
+from causalvlm.identification.estimands import Estimand
+from causalvlm.refutation.case import Case
+from causalvlm.refutation.verdict import LARGEST_SCORE, Verdict
+
+_NAME = "over-identification"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -44,3 +54,71 @@ def difference(
     """
     gap = influence - other
     return Difference(first - second, float(np.sqrt(gap @ gap)) / len(gap))
+
+
+def judge(case: Case) -> tuple[Verdict, ...]:
+    """Whether the alternative estimand, if there is one, gives the same effect.
+
+    Raises:
+        InputError: if the alternative is about another effect.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import BackDoor, FrontDoor
+        >>> from causalvlm.refutation.case import open_case
+        >>> from causalvlm.worlds.linear import LinearWorld
+        >>> rng = np.random.default_rng(0)
+        >>> table = LinearWorld().sample(1000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> judge(open_case(effect, table, rng=rng, alternative=BackDoor("X", "Y", ("U",))))[0].outcome
+        'passed'
+    """
+    if case.alternative is None:
+        return ()
+    _require_same_effect(case.effect.estimand, case.alternative)
+    if case.problem.categorical:
+        return (_open("needs a numeric outcome."),)
+    try:
+        return (_compared(case, case.alternative),)
+    except OverlapError as error:
+        return (_open(f"the alternative is not estimable: {error}"),)
+
+
+def _compared(case: Case, alternative: Estimand) -> Verdict:
+    effect, nodes = case.effect, roles(alternative, {}).all()
+    kept = {node: held for node, held in effect.columns.items() if node in nodes}
+    problem = read_problem(
+        case.problem.table, alternative, treated=effect.treated, control=effect.control, columns=kept
+    )
+    estimator = choose(problem)
+    other = estimate_contrast(problem, estimator, rng=case.rng)
+    first = _influence(case.problem, effect.estimator, rng=case.rng)
+    second = _influence(problem, estimator, rng=case.rng)
+    if first is None or second is None:
+        return _open("needs the influence functions of both estimators.")
+    score = difference(effect.value, other.value, first, second).score()
+    reason = (
+        f"{effect.estimator} gives {effect.value:.4g}, {estimator} by the other route {other.value:.4g}: "
+        f"they differ by {score:.2f} standard errors"
+    )
+    if abs(score) > LARGEST_SCORE:
+        return Verdict(_NAME, "failed", score, f"{reason}; the assumptions of one route fail.")
+    return Verdict(_NAME, "passed", score, f"{reason}.")
+
+
+def _influence(problem: Problem, estimator: str, *, rng: np.random.Generator) -> Float[np.ndarray, " rows"] | None:
+    """Influence function of the contrast, if the estimator has one."""
+    influence = ESTIMATORS[estimator].influence(problem, rng=rng).influence
+    return None if influence is None else influence @ problem.arms.contrast(*problem.arms.pair)
+
+
+def _open(reason: str) -> Verdict:
+    return Verdict(_NAME, "inconclusive", None, reason)
+
+
+def _require_same_effect(estimand: Estimand, alternative: Estimand) -> None:
+    if (alternative.treatment, alternative.outcome) != (estimand.treatment, estimand.outcome):
+        raise InputError(
+            f"alternative must identify the effect of {estimand.treatment!r} on {estimand.outcome!r}; "
+            f"received {alternative.treatment!r} on {alternative.outcome!r}."
+        )

@@ -3,11 +3,15 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.nuisance import cross_fit_classes, discriminant, folds
+from causalvlm.estimation.cross_fitting import decoded
+from causalvlm.estimation.estimators import ESTIMATORS
+from causalvlm.estimation.guards import SMALLEST_SHARE, WARN_AUC, WARN_SHARE, decoded_above
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
+from causalvlm.refutation.case import Case
+from causalvlm.refutation.verdict import Verdict
 
 
-def decoded(
+def probed(
     features: Float[np.ndarray, "rows _"],
     treatment: Int[np.ndarray, " rows"],
     *,
@@ -22,14 +26,41 @@ def decoded(
     Example:
         >>> rng = np.random.default_rng(0)
         >>> x = np.tile([0, 1], 500)
-        >>> found = decoded(rng.normal(size=(1000, 2)), x, pair=(1, 0), rng=rng)
+        >>> found = probed(rng.normal(size=(1000, 2)), x, pair=(1, 0), rng=rng)
         >>> bool(found.shares.min() > 0.9)
         True
     """
-    probe = cross_fit_classes(
-        [discriminant], lambda _: lambda rows: features[rows], treatment, folds(treatment, rng=rng)
-    ).predictions
+    probe = decoded(features, treatment, rng=rng)
     odds = probe / np.bincount(treatment)
     ratio = odds / odds[np.arange(len(treatment)), treatment][:, None]
     sizes = np.array([kish(column) for column in ratio.T])
     return Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(treatment))
+
+
+def judge(case: Case) -> tuple[Verdict, ...]:
+    """Whether enough rows carry the effect, and the treatment is not decoded too well.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.refutation.case import open_case
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> table = smoking().sample(5000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> judge(open_case(effect, table, rng=rng))[0].outcome
+        'passed'
+    """
+    effect, arms, estimator = case.effect, case.problem.arms, ESTIMATORS[case.effect.estimator]
+    share, auc = effect.effective_sample_size / effect.n, effect.auc
+    if estimator.rows == "variance" and arms.levels is not None:  # it has no weights to count rows by: make them
+        features = np.hstack([case.problem.mediator, case.problem.covariates])
+        found = probed(features, arms.levels.codes, pair=arms.pair, rng=case.rng)
+        (_, share), auc = found.worst(arms.pair), found.auc
+    through = "" if auc is None else f", treatment decoded with AUC {auc:.3f}"
+    reason = f"effective rows {share:.1%} of {effect.n}{through}"
+    if share < SMALLEST_SHARE:
+        return (Verdict("overlap", "failed", share, f"{reason}: the effect is extrapolated."),)
+    if share < WARN_SHARE or decoded_above(WARN_AUC, auc, estimator):
+        return (Verdict("overlap", "inconclusive", share, f"{reason}: thin."),)
+    return (Verdict("overlap", "passed", share, f"{reason}."),)

@@ -8,8 +8,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from causalvlm.errors import OverlapError
-from causalvlm.estimation import backdoor
+from causalvlm.estimation.aipw import augmented
 from causalvlm.estimation.effect import estimate_effect
+from causalvlm.estimation.ipw import inverse_propensity
+from causalvlm.estimation.outcome_regression import linear_response, outcome_regression
+from causalvlm.estimation.propensity import fit_propensity
 from causalvlm.estimation.spread import from_influence
 from causalvlm.identification.estimands import BackDoor
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE
@@ -50,7 +53,7 @@ def test_without_adjustment_the_answer_is_the_confounded_one():
 def test_outcome_regression_is_the_average_of_predictions():
     table = CONTINUOUS.sample(300, rng=np.random.default_rng(0))
     z, x, y = table[["U"]].to_numpy(), table.X.to_numpy(), table.Y.to_numpy()
-    fit = backdoor.outcome_regression(z, x, y)
+    fit = outcome_regression(z, x, y)
     for arm in (0, 1):
         slow = LinearRegression().fit(z[x == arm], y[x == arm]).predict(z).mean()
         assert fit.means[arm] == pytest.approx(slow, abs=1e-10)
@@ -61,13 +64,13 @@ def test_weighting_is_the_weighted_mean():
     z, x, y = table[["U"]].to_numpy(), table.X.to_numpy(), table.Y.to_numpy()
     scaled = (z - z.mean(0)) / z.std(0)
     odds = LogisticRegression(C=1.0).fit(scaled, x).predict_proba(scaled)
-    fit = backdoor.inverse_propensity(z, x, y)
+    fit = inverse_propensity(z, x, y)
     for arm in (0, 1):
         slow = np.average(y[x == arm], weights=1 / odds[x == arm, arm])
         assert fit.means[arm] == pytest.approx(slow, abs=1e-3)
 
 
-@pytest.mark.parametrize("estimate", [backdoor.outcome_regression, backdoor.inverse_propensity])
+@pytest.mark.parametrize("estimate", [outcome_regression, inverse_propensity])
 def test_standard_errors_match_the_row_bootstrap(estimate):
     table = CONTINUOUS.sample(500, rng=np.random.default_rng(0))
     z, x, y = table[["U"]].to_numpy(), table.X.to_numpy(), table.Y.to_numpy()
@@ -85,8 +88,8 @@ def test_double_robustness_to_a_curved_outcome():
     z = rng.normal(size=(20_000, 1))
     x = (rng.random(20_000) < 1 / (1 + np.exp(-z[:, 0]))).astype(int)
     y = z[:, 0] ** 3 + x + rng.normal(size=20_000)
-    regressed = backdoor.outcome_regression(z, x, y)
-    robust = backdoor.augmented(backdoor.fit_propensity(z, x, pair=(1, 0), rng=rng), z, x, y)
+    regressed = outcome_regression(z, x, y)
+    robust = augmented(fit_propensity(z, x, pair=(1, 0), rng=rng), z, x, y)
     error = from_influence(robust.influence).standard_error(WEIGHTS)
     assert abs(robust.means @ WEIGHTS - 1.0) < 3 * error
     assert abs(regressed.means @ WEIGHTS - 1.0) > 5 * from_influence(regressed.influence).standard_error(WEIGHTS)
@@ -105,11 +108,11 @@ def test_the_line_s_standard_error_matches_the_bootstrap():
     table = LinearWorld().sample(400, rng=np.random.default_rng(0))
     z, x, y = table[["U"]].to_numpy(), table.X.to_numpy(), table.Y.to_numpy()
     settings = np.array([0.0, 1.0])
-    claimed = from_influence(backdoor.linear_response(z, x, y, settings=settings).influence)
+    claimed = from_influence(linear_response(z, x, y, settings=settings).influence)
     rng, values = np.random.default_rng(1), []
     for _ in range(400):
         rows = rng.integers(0, 400, 400)
-        values.append(backdoor.linear_response(z[rows], x[rows], y[rows], settings=settings).means)
+        values.append(linear_response(z[rows], x[rows], y[rows], settings=settings).means)
     assert claimed.standard_error(WEIGHTS) == pytest.approx((np.array(values) @ WEIGHTS).std(), rel=0.15)
 
 

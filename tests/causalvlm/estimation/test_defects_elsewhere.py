@@ -9,7 +9,7 @@ from causalvlm.estimation.effect import estimate_effect
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.identification.estimands import FrontDoor
 from causalvlm.identification.identify import identify
-from causalvlm.refutation.verdict import refute
+from causalvlm.refutation.refute import refute
 from causalvlm.worlds.discrete import Dials, draw_world, independent_outcomes, smoking
 from causalvlm.worlds.embedding import CovariateWorld
 from causalvlm.worlds.linear import LinearWorld

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from causalvlm.errors import InputError, OverlapError
-from causalvlm.estimation.effect import FEWEST_EFFECTIVE_ROWS, estimate_effect
+from causalvlm.estimation.effect import estimate_effect
+from causalvlm.estimation.guards import FEWEST_EFFECTIVE_ROWS
 from causalvlm.estimation.spread import Draws, Gaussian
 from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.worlds.discrete import Dials, draw_world, independent_outcomes, smoking

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
 from causalvlm.errors import OverlapError
-from causalvlm.estimation import nuisance
+from causalvlm.estimation import cross_fitting, nuisance
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.one_step import one_step
 from causalvlm.estimation.overlap import auc, kish
@@ -96,16 +96,16 @@ def test_speed_and_a_generator_that_decides():
 def test_rare_levels_are_refused():
     codes = np.repeat([0, 1], [50, 9])
     with pytest.raises(OverlapError, match="at least 10 rows for cross-fitting; received 9 rows"):
-        nuisance.folds(codes, rng=np.random.default_rng(0))
+        cross_fitting.folds(codes, rng=np.random.default_rng(0))
 
 
 def test_folds_are_balanced_and_complete():
     codes = np.random.default_rng(0).integers(0, 3, 301)
-    assigned = nuisance.folds(codes, rng=np.random.default_rng(1))
+    assigned = cross_fitting.folds(codes, rng=np.random.default_rng(1))
     for code in range(3):
         sizes = np.bincount(assigned[codes == code], minlength=5)
         assert sizes.max() - sizes.min() <= 1
-    held = np.concatenate([held for _, held in nuisance.splits(assigned)])
+    held = np.concatenate([held for _, held in cross_fitting.splits(assigned)])
     assert sorted(held) == list(range(301))
 
 
@@ -144,11 +144,11 @@ def test_the_candidate_is_chosen_on_held_out_rows():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 1))
     codes = (np.abs(x[:, 0]) + 0.3 * rng.normal(size=2000) > 0.7).astype(int)
-    assigned = nuisance.folds(codes, rng=rng)
+    assigned = cross_fitting.folds(codes, rng=rng)
     candidates = [nuisance.logistic(1), nuisance.logistic(2)]
-    judged = nuisance.cross_fit_classes(candidates, lambda _: lambda rows: x[rows], codes, assigned)
+    judged = cross_fitting.cross_fit_classes(candidates, lambda _: lambda rows: x[rows], codes, assigned)
     assert judged.chosen == 1
-    train, held = next(nuisance.splits(assigned))
+    train, held = next(cross_fitting.splits(assigned))
     alone = candidates[1](x[train], codes[train], 2)(x[held])
     np.testing.assert_allclose(judged.predictions[held], alone, atol=2e-6)  # clipped away from zero
 

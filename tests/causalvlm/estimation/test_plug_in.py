@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from causalvlm.estimation import plug_in
-from causalvlm.estimation.arms import read_arms
 from causalvlm.estimation.bootstrap import multinomial_tables
 from causalvlm.estimation.effect import estimate_effect
-from causalvlm.estimation.fit import fit, roles
+from causalvlm.estimation.problem import read_problem
 from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.worlds.discrete import Dials, draw_world, independent_outcomes, smoking, smoking_reversed
 
@@ -107,12 +106,11 @@ def test_the_multinomial_bootstrap_is_the_row_bootstrap():
 
 def test_influence_functions_agree_with_the_bootstrap_and_average_to_nothing():
     table = independent_outcomes().sample(3000, rng=np.random.default_rng(0))
-    arms, rng = read_arms(table, "X"), np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for estimand in (FRONT, BackDoor("X", "Y", ("U",))):
-        parts = roles(estimand, {})
-        counted = fit(table, parts, arms, "plug-in", rng=rng)
-        analytic = fit(table, parts, arms, "plug-in", rng=rng, analytic=True)
-        weights = arms.contrast(*arms.pair)
+        problem = read_problem(table, estimand)
+        counted, analytic = plug_in.run(problem, rng=rng), plug_in.run_analytic(problem)
+        weights = problem.arms.contrast(*problem.arms.pair)
         assert analytic.spread.standard_error(weights) == pytest.approx(counted.spread.standard_error(weights), rel=0.1)
         np.testing.assert_allclose(analytic.influence.mean(0), 0.0, atol=1e-12)
         np.testing.assert_allclose(analytic.means, counted.means, atol=1e-14)

@@ -5,9 +5,10 @@ import pytest
 import statsmodels.api as sm
 
 from causalvlm.refutation.bounds import bounds
+from causalvlm.refutation.leak import leak
 from causalvlm.refutation.over_identification import difference
-from causalvlm.refutation.overlap import decoded
-from causalvlm.refutation.sensitivity import Strength, front_door_strength, leak, robustness_value
+from causalvlm.refutation.overlap import probed
+from causalvlm.refutation.robustness import Strength, front_door_strength, robustness_value
 from causalvlm.worlds.discrete import Dials, draw_world
 from causalvlm.worlds.embedding import EmbeddingWorld
 
@@ -129,6 +130,6 @@ def test_overlap_of_two_gaussian_clouds_in_closed_form():
     """Kish's share of weights that are 1 on one half and a density ratio with E[w^2] = exp(d^2) on the other."""
     world = EmbeddingWorld(dim=2, separation=1.0, confounding=0.0)
     table = world.sample(40_000, rng=np.random.default_rng(0))
-    found = decoded(table[["S0", "S1"]].to_numpy(), table.X.to_numpy(), pair=(1, 0), rng=np.random.default_rng(1))
+    found = probed(table[["S0", "S1"]].to_numpy(), table.X.to_numpy(), pair=(1, 0), rng=np.random.default_rng(1))
     np.testing.assert_allclose(found.shares, 2 / (1 + np.e), rtol=0.08)
     assert found.auc == pytest.approx(world.auc(), abs=0.01)

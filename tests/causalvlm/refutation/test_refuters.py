@@ -5,12 +5,15 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+import causalvlm
 from causalvlm.errors import InputError
-from causalvlm.estimation import fit as fitting
+from causalvlm.estimation import two_stage
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.identification.estimands import BackDoor, FrontDoor
-from causalvlm.refutation import placebo
-from causalvlm.refutation.verdict import FALSE_ALARM_RATE, refute
+from causalvlm.refutation import placebos, subset
+from causalvlm.refutation import refute as refuting
+from causalvlm.refutation.refute import refute
+from causalvlm.refutation.verdict import FALSE_ALARM_RATE, Verdict
 from causalvlm.worlds.discrete import Dials, draw_world, smoking
 from causalvlm.worlds.embedding import EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld
@@ -47,7 +50,7 @@ def test_clean_worlds_pass_but_for_false_alarms(world, runs, repeats):
 @pytest.fixture
 def naive_estimator(monkeypatch):
     """An estimator that ignores the mediator: the placebo tests must see through it."""
-    honest = fitting.two_stage
+    honest = two_stage.two_stage
 
     def association(mediator, treatment, outcome, *, settings, covariates):
         fitted = honest(mediator, treatment, outcome, settings=settings, covariates=covariates)
@@ -58,7 +61,7 @@ def naive_estimator(monkeypatch):
         influence = residual[:, None] * (1 + np.outer(centred / centred.var(), settings[:, 0] - treatment[:, 0].mean()))
         return type(fitted)(means, influence, fitted.second_stage, fitted.tolerance, fitted.p_linear)
 
-    monkeypatch.setattr(fitting, "two_stage", association)
+    monkeypatch.setattr(two_stage, "two_stage", association)
 
 
 @pytest.mark.usefixtures("naive_estimator")
@@ -84,7 +87,7 @@ def test_the_dummy_outcome_keeps_confounding_and_sees_association():
 
     strata = table.X.to_numpy()
     caught, fooled = (
-        placebo.dummy_outcome(table, "Y", strata, estimate, rng=rng, repeats=5).bias() for estimate in (naive, honest)
+        placebos.dummy_outcome(table, "Y", strata, estimate, rng=rng, repeats=5).bias() for estimate in (naive, honest)
     )
     assert abs(caught) > 10
     assert abs(fooled) < 3
@@ -98,14 +101,14 @@ def test_the_placebos_see_standard_errors_that_are_too_small():
         effect = estimate_effect(data, FRONT, rng=rng)
         return effect.value, effect.standard_error / 4
 
-    found = placebo.permuted(table, ["X"], bold, rng=rng, repeats=20)
+    found = placebos.permuted(table, ["X"], bold, rng=rng, repeats=20)
     assert found.p_calibrated() < FALSE_ALARM_RATE
 
 
 def test_halves_see_an_estimator_that_drifts_with_the_number_of_rows():
     table = pd.DataFrame({"Y": np.random.default_rng(0).normal(size=1000)})
-    steady = placebo.halves(table, lambda t: (t.Y.mean(), len(t) ** -0.5), rng=np.random.default_rng(0), repeats=3)
-    drifting = placebo.halves(
+    steady = subset.halves(table, lambda t: (t.Y.mean(), len(t) ** -0.5), rng=np.random.default_rng(0), repeats=3)
+    drifting = subset.halves(
         table, lambda t: (t.Y.mean() + 500 / len(t), len(t) ** -0.5), rng=np.random.default_rng(0), repeats=3
     )
     assert np.abs(steady.scores()).max() < 3.8 < np.abs(drifting.scores()).max()
@@ -194,3 +197,22 @@ def test_the_same_generator_state_gives_the_same_verdicts_and_the_table_is_untou
     first, second = (refute(effect, table, rng=np.random.default_rng(5), repeats=2) for _ in range(2))
     assert first == second
     pd.testing.assert_frame_equal(table, before)
+
+
+def test_a_line_in_the_list_is_all_that_a_new_refuter_needs(monkeypatch):
+    rng = np.random.default_rng(0)
+    table = CLEAN.sample(1000, rng=rng)
+    effect = estimate_effect(table, FRONT, rng=rng)
+
+    def enough_rows(case):
+        return (Verdict("enough rows", "passed", float(case.problem.rows), "a toy."),)
+
+    monkeypatch.setattr(refuting, "REFUTERS", (*refuting.REFUTERS, enough_rows))
+    last = causalvlm.refute(effect, table, rng=rng, repeats=1)[-1]
+    assert last.to_record() == {"name": "enough rows", "outcome": "passed", "statistic": 1000.0, "reason": "a toy."}
+
+
+def test_every_judge_has_a_file_of_its_own():
+    modules = [judge.__module__ for judge in refuting.REFUTERS]
+    assert len(set(modules)) == len(modules)
+    assert all(module.startswith("causalvlm.refutation.") for module in modules)

@@ -1,4 +1,4 @@
-"""Estimates where the effect is known to be nothing: permuted treatment, permuted mediator, dummy outcome, halves.
+"""Estimates where the effect is known to be nothing: permuted treatment, permuted mediator, dummy outcome.
 
 A placebo tests the estimator and its standard error on these very data, not the assumptions of the graph: that is what
 over-identification, leak and sensitivity are for.
@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from scipy.special import chdtrc
+
+from causalvlm.errors import OverlapError
+from causalvlm.refutation.case import Case
+from causalvlm.refutation.verdict import FALSE_ALARM_RATE, LARGEST_SCORE, Verdict
 
 Estimate = Callable[[pd.DataFrame], tuple[float, float]]
 """Value and standard error of the effect on another table of the same columns."""
@@ -91,31 +95,54 @@ def dummy_outcome(
     return Placebos(*np.array(results).T)
 
 
-def halves(table: pd.DataFrame, estimate: Estimate, *, rng: np.random.Generator, repeats: int) -> Placebos:
-    """Differences between the estimates of random halves, and between their mean and the estimate of the whole.
-
-    Halves differ by sampling alone, so their difference is nothing within its standard error. The mean of two halves
-    equals the whole unless the estimator changes with the number of rows; the whole's standard error is the yardstick.
-
-    Example:
-        >>> table = pd.DataFrame({"Y": [0.0, 1.0, 2.0, 3.0]})
-        >>> halves(table, lambda t: (t.Y.mean(), 1.0), rng=np.random.default_rng(0), repeats=1).values[1]
-        np.float64(0.0)
-    """
-    whole, whole_error = estimate(table)
-    middle = len(table) // 2
-    values, errors = [], []
-    for _ in range(repeats):
-        order = rng.permutation(len(table))
-        (one, one_error), (two, two_error) = (
-            estimate(table.iloc[part].reset_index(drop=True)) for part in (order[:middle], order[middle:])
-        )
-        values += [one - two, (one + two) / 2 - whole]
-        errors += [float(np.hypot(one_error, two_error)), whole_error]
-    return Placebos(np.array(values), np.array(errors))
-
-
 def _replaced(table: pd.DataFrame, columns: Sequence[str], order: Int[np.ndarray, " rows"]) -> pd.DataFrame:
     """A copy with `columns` taken from the rows `order`; every other column is as it was."""
     shuffled = table[list(columns)].take(order).set_axis(table.index)
     return table.assign(**{name: shuffled[name] for name in columns})
+
+
+def judge(case: Case) -> tuple[Verdict, ...]:
+    """Permuted treatment, permuted mediator where there is one, and dummy outcome.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.refutation.case import open_case
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> table = smoking().sample(5000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> [verdict.name for verdict in judge(open_case(effect, table, rng=rng, repeats=2))]
+        ['permuted treatment', 'permuted mediator', 'dummy outcome']
+    """
+    problem, rng, repeats = case.problem, case.rng, case.repeats
+    table, parts = problem.table, problem.roles
+    one_stratum = np.zeros(problem.rows, dtype=np.int64)
+    strata = problem.codes if problem.front_door and problem.arms.levels is not None else one_stratum
+
+    def shuffled(columns: Sequence[str]) -> Callable[[], Placebos]:
+        return lambda: permuted(table, columns, case.estimate, rng=rng, repeats=repeats)
+
+    attempts = {"permuted treatment": shuffled([parts.treatment])}
+    if parts.mediators:
+        attempts["permuted mediator"] = shuffled(parts.mediators)
+    attempts["dummy outcome"] = lambda: dummy_outcome(
+        table, parts.outcome, strata, case.estimate, rng=rng, repeats=repeats
+    )
+    return tuple(_verdict(name, attempt) for name, attempt in attempts.items())
+
+
+def _verdict(name: str, attempt: Callable[[], Placebos]) -> Verdict:
+    """Bias, then scatter; a table that the estimator refuses leaves the matter open."""
+    try:
+        found = attempt()
+    except OverlapError as error:
+        return Verdict(name, "inconclusive", None, f"not estimable on the altered table: {error}")
+    bias, calibrated = found.bias(), found.p_calibrated()
+    summary = f"{len(found.values)} estimates that should be zero: bias {bias:.2f} standard errors"
+    if abs(bias) > LARGEST_SCORE:
+        return Verdict(name, "failed", bias, f"{summary}; the estimator finds an effect where there is none.")
+    if calibrated < FALSE_ALARM_RATE:
+        reason = f"{summary}, but they scatter more than their standard errors say (p = {calibrated:.1g})."
+        return Verdict(name, "failed", bias, reason)
+    return Verdict(name, "passed", bias, f"{summary}.")

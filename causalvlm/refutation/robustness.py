@@ -1,10 +1,12 @@
-"""How strong a violation must be to explain an effect away, and whether an observed suspect violates the front door."""
+"""How strong a latent cause must be to explain an effect away."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import f as f_distribution
+
+from causalvlm.refutation.case import Case
+from causalvlm.refutation.verdict import WEAKEST_ROBUSTNESS, Verdict
 
 
 @dataclass(frozen=True)
@@ -82,47 +84,44 @@ def front_door_strength(
     return Strength(tuple(slope / np.sqrt(max(variance, np.finfo(float).tiny)) for variance in variances), free)
 
 
-@dataclass(frozen=True)
-class Leak:
-    """What an observed suspect still says of the mediator once treatment and covariates are held fixed.
-
-    Attributes:
-        share: share of the suspect's residual variance that the mediator explains.
-        p_value: of no association (F test).
+def judge(case: Case) -> tuple[Verdict, ...]:
+    """The robustness value of the effect in the linear model, if there is an effect to explain away.
 
     Example:
-        >>> Leak(0.1, 0.5).share
-        0.1
-    """
-
-    share: float
-    p_value: float
-
-
-def leak(
-    suspect: Float[np.ndarray, " rows"], mediator: Float[np.ndarray, "rows dim"], given: Float[np.ndarray, "rows _"]
-) -> Leak:
-    """Test S independent of a suspect given X and C, in the linear model: the front door requires it of latent causes.
-
-    Args:
-        suspect: an observed candidate for the latent confounder, such as an annotated background.
-        mediator: S.
-        given: intercept, treatment columns and covariates.
-
-    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.refutation.case import open_case
+        >>> from causalvlm.worlds.linear import LinearWorld
         >>> rng = np.random.default_rng(0)
-        >>> g, s = rng.normal(size=(2, 500))
-        >>> leak(g, (s + g)[:, None], np.ones((500, 1))).p_value < 1e-6
-        True
+        >>> table = LinearWorld().sample(1000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> judge(open_case(effect, table, rng=rng))[0].outcome
+        'passed'
     """
-    inverse = np.linalg.pinv(given)
-    own_g, own_s = suspect - given @ (inverse @ suspect), mediator - given @ (inverse @ mediator)
-    fitted = own_s @ np.linalg.lstsq(own_s, own_g, rcond=None)[0]
-    total = own_g @ own_g
-    rank = int(np.linalg.matrix_rank(own_s))
-    free = len(suspect) - given.shape[1] - rank
-    if total <= 1e-12 * (suspect @ suspect) or rank == 0 or free < 1:
-        return Leak(0.0, 1.0)
-    share = float(fitted @ fitted / total)
-    statistic = share / rank / max((1 - share) / free, np.finfo(float).tiny)
-    return Leak(share, float(f_distribution.sf(statistic, rank, free)))
+    effect, problem = case.effect, case.problem
+    if effect.low <= 0.0 <= effect.high:
+        return (
+            Verdict("robustness", "inconclusive", None, "the interval holds zero: there is no effect to explain away."),
+        )
+    if problem.categorical:
+        return (Verdict("robustness", "inconclusive", None, "needs a numeric outcome."),)
+    value = _strength(case).robustness()
+    scale = float(np.std(problem.outcome))
+    reason = (
+        f"a latent cause that explains {value:.1%} of the residual variance at both ends of a stage would cancel it"
+    )
+    if problem.front_door:
+        reason += f", and so would a direct effect of {-effect.value / scale:.2f} standard deviations of the outcome"
+    outcome = "failed" if value < WEAKEST_ROBUSTNESS else "passed"
+    return (Verdict("robustness", outcome, value, f"{reason} (linear model)."),)
+
+
+def _strength(case: Case) -> Strength:
+    problem, given = case.problem, case.problem.given
+    if not problem.roles.mediators:
+        return Strength((case.effect.value / case.effect.standard_error,), (problem.rows - given.shape[1],))
+    arms = problem.arms
+    treated, control = arms.pair
+    shift = np.zeros(given.shape[1])
+    shift[1 : 1 + arms.design.shape[1]] = arms.settings[treated] - arms.settings[control]
+    return front_door_strength(problem.mediator, given, problem.outcome, shift)

@@ -1,0 +1,55 @@
+"""Back door by inverse propensity weighting."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from causalvlm.estimation.fit import Fit, from_overlap
+from causalvlm.estimation.nuisance import frequencies, logistic
+from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.propensity import Adjusted, propensity_of
+
+
+def inverse_propensity(
+    adjustment: Float[np.ndarray, "rows _"],
+    treatment: Int[np.ndarray, " rows"],
+    outcome: Float[np.ndarray, " rows"],
+) -> Adjusted:
+    """Weighted means with weights 1 / P(a | Z) normalised within the level (Hajek 1971), P a logistic regression.
+
+    The regression is fitted on all rows, and the influence function is projected off its scores, because fitted
+    weights are more precise than known ones (Hirano, Imbens, Ridder 2003).
+
+    Example:
+        >>> x, z = np.array([0, 0, 1, 1]), np.zeros((4, 0))
+        >>> inverse_propensity(z, x, np.array([1.0, 2.0, 3.0, 4.0])).means
+        array([1.5, 3.5])
+    """
+    arms = int(treatment.max()) + 1
+    fit = logistic(1) if adjustment.shape[1] else frequencies
+    propensity = fit(adjustment, treatment, arms)(adjustment)
+    own = treatment[:, None] == np.arange(arms)
+    weights = own / propensity
+    weights = weights / weights.mean(0)
+    means = (weights * outcome[:, None]).mean(0)
+    influence = weights * (outcome[:, None] - means)
+    design = np.hstack([np.ones((len(outcome), 1)), adjustment])
+    scores = np.hstack([design * (own[:, [arm]] - propensity[:, [arm]]) for arm in range(1, arms)])
+    influence = influence - scores @ np.linalg.lstsq(scores, influence, rcond=None)[0]
+    return Adjusted(means, influence)
+
+
+def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
+    """Inverse propensity weighting on a problem with a treatment of few levels and a numeric outcome.
+
+    Example:
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import BackDoor
+        >>> from causalvlm.worlds.embedding import EmbeddingWorld
+        >>> rng = np.random.default_rng(0)
+        >>> table = EmbeddingWorld(dim=2).sample(400, rng=rng)
+        >>> run(read_problem(table, BackDoor("X", "Y", ("U",))), rng=rng).means.shape
+        (2, 1)
+    """
+    overlap = propensity_of(problem, rng=rng).overlap
+    fitted = inverse_propensity(problem.covariates, problem.codes, problem.outcome)
+    return from_overlap(fitted.means, fitted.influence, overlap, problem.arms.pair)

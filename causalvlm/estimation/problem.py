@@ -1,0 +1,255 @@
+"""The question put to a table, with every column read once: who plays which part, and what an estimator sees of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from causalvlm.errors import InputError
+from causalvlm.estimation.arms import Arms, read_arms
+from causalvlm.estimation.sample import Level, Levels, check_columns, is_discrete, joint_levels, levels, matrix, numbers
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
+
+Door = Literal["front-door", "back-door"]
+
+Data = Literal["cells", "levels", "amounts"]
+"""Discrete columns with enough rows in their cells, a treatment with levels, or a continuous treatment."""
+
+_ROWS_PER_CELL = 5
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns play which part.
+
+    Attributes:
+        treatment: column of the treatment.
+        outcome: column of the outcome.
+        mediators: columns that hold the mediator; none for a back door.
+        covariates: columns that hold the adjustment set or the front door's covariates.
+        front_door: whether the effect is read through the mediators.
+
+    Example:
+        >>> roles(BackDoor("X", "Y", ("Z",)), {}).covariates
+        ('Z',)
+    """
+
+    treatment: str
+    outcome: str
+    mediators: tuple[str, ...]
+    covariates: tuple[str, ...]
+    front_door: bool
+
+    def all(self) -> tuple[str, ...]:
+        """Every column in use.
+
+        Example:
+            >>> roles(BackDoor("X", "Y", ("Z",)), {}).all()
+            ('X', 'Y', 'Z')
+        """
+        return (self.treatment, self.outcome, *self.mediators, *self.covariates)
+
+
+def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
+    """Columns of each part of the estimand; a node without an entry in `columns` is held by the column of its name.
+
+    Raises:
+        InputError: if a node is unknown to the estimand, or treatment or outcome is given several columns.
+
+    Example:
+        >>> roles(FrontDoor("X", "Y", ("S",)), {"S": ["S0", "S1"]}).mediators
+        ('S0', 'S1')
+    """
+    match estimand:
+        case FrontDoor():
+            mediators, covariates = estimand.mediators, estimand.covariates
+        case BackDoor():
+            mediators, covariates = (), estimand.adjustment
+    nodes = (estimand.treatment, estimand.outcome, *mediators, *covariates)
+    stray = [node for node in columns if node not in nodes]
+    if stray:
+        raise InputError(f"columns= must map nodes of the estimand; received {stray[0]!r}. Nodes: {', '.join(nodes)}.")
+
+    def held(names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(column for name in names for column in columns.get(name, (name,)))
+
+    single = {node: held([node]) for node in (estimand.treatment, estimand.outcome)}
+    for node, found in single.items():
+        if len(found) != 1:
+            raise InputError(f"treatment and outcome must be one column each; received {len(found)} for {node!r}.")
+    treatment, outcome = single[estimand.treatment][0], single[estimand.outcome][0]
+    return Roles(treatment, outcome, held(mediators), held(covariates), isinstance(estimand, FrontDoor))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A checked table, the part of each column, and what has been read of them; each is read on first use and kept.
+
+    Attributes:
+        table: the data; never changed.
+        roles: which column plays which part.
+        arms: the settings of the treatment.
+
+    Example:
+        >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "S": [0.1, 1.2, 0.3, 1.4], "Y": [0.0, 1.0, 0.5, 1.5]})
+        >>> problem = read_problem(table, FrontDoor("X", "Y", ("S",)))
+        >>> problem.door, problem.mediator.shape
+        ('front-door', (4, 1))
+    """
+
+    table: pd.DataFrame
+    roles: Roles
+    arms: Arms
+
+    def on(self, table: pd.DataFrame) -> "Problem":
+        """The same question put to another table with the same columns.
+
+        Raises:
+            InputError: if a compared level of the treatment does not occur there.
+
+        Example:
+            >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.5, 1.5]})
+            >>> read_problem(table, BackDoor("X", "Y", ())).on(table.iloc[2:]).rows
+            2
+        """
+        treated, control = (self.arms.labels[place] for place in self.arms.pair)
+        return Problem(table, self.roles, read_arms(table, self.roles.treatment, treated, control))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table."""
+        return len(self.table)
+
+    @property
+    def front_door(self) -> bool:
+        """Whether the effect is read through the mediators."""
+        return self.roles.front_door
+
+    @property
+    def door(self) -> Door:
+        """The criterion that identifies the effect."""
+        return "front-door" if self.front_door else "back-door"
+
+    @cached_property
+    def data(self) -> Data:
+        """The kind of data by which an estimator is chosen."""
+        if self.front_door and not self.roles.mediators:  # P(Y | do(X)) = P(Y), whatever X is
+            return "cells"
+        if self.arms.levels is None:
+            return "amounts"
+        if not all(is_discrete(self.table, name) for name in (*self.roles.mediators, *self.roles.covariates)):
+            return "levels"
+        beside = self.strata.codes * len(self.mediator_levels.labels) + self.mediator_levels.codes
+        cells = len(self.arms.labels) * len(pd.unique(beside))
+        return "cells" if self.categorical or cells * _ROWS_PER_CELL <= self.rows else "levels"
+
+    @property
+    def codes(self) -> Int[np.ndarray, " rows"]:
+        """The level of the treatment in each row.
+
+        Raises:
+            InputError: if the treatment is continuous.
+        """
+        return self.arms.coded().codes
+
+    @cached_property
+    def mediator(self) -> Float[np.ndarray, "rows _"]:
+        """The mediators as numbers, one 0/1 column per level but the first where they are discrete."""
+        return matrix(self.table, self.roles.mediators)
+
+    @cached_property
+    def covariates(self) -> Float[np.ndarray, "rows _"]:
+        """The covariates, or the adjustment set, as numbers."""
+        return matrix(self.table, self.roles.covariates)
+
+    @cached_property
+    def mediator_levels(self) -> Levels:
+        """The mediators as one discrete variable."""
+        return joint_levels(self.table, self.roles.mediators)
+
+    @cached_property
+    def strata(self) -> Levels:
+        """The covariates, or the adjustment set, as one discrete variable."""
+        return joint_levels(self.table, self.roles.covariates)
+
+    @property
+    def categorical(self) -> bool:
+        """Whether the outcome is a category, whose distribution is wanted, and not a number."""
+        return isinstance(self.table[self.roles.outcome].dtype, pd.CategoricalDtype)
+
+    @cached_property
+    def outcome(self) -> Float[np.ndarray, " rows"]:
+        """The outcome as numbers.
+
+        Raises:
+            InputError: if it is categorical, or text.
+        """
+        if self.categorical:
+            raise InputError(
+                f"a categorical outcome needs the estimator 'plug-in'; received column {self.roles.outcome!r} with "
+                "another. Make mediators and treatment discrete, or code one class as 0/1."
+            )
+        return numbers(self.table, self.roles.outcome)
+
+    @cached_property
+    def counted_outcome(self) -> Levels | Float[np.ndarray, " rows"]:
+        """The outcome as it is counted: levels if they are few, else numbers.
+
+        Raises:
+            InputError: if it is text.
+        """
+        if self.categorical:
+            return levels(self.table, self.roles.outcome)
+        values = self.outcome
+        return levels(self.table, self.roles.outcome) if is_discrete(self.table, self.roles.outcome) else values
+
+    @cached_property
+    def given(self) -> Float[np.ndarray, "rows _"]:
+        """Intercept, treatment columns and covariates: what a linear model holds fixed."""
+        return np.hstack([np.ones((self.rows, 1)), self.arms.design, self.covariates])
+
+
+def read_problem(
+    table: pd.DataFrame,
+    estimand: Estimand,
+    *,
+    treated: Level | None = None,
+    control: Level | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Problem:
+    """Check a table against an estimand and read the treatment; every other column is read when it is asked for.
+
+    Args:
+        table: one row per unit; not changed.
+        estimand: what `identify` returned.
+        treated: level to compare; by default the last one, or 1 for a continuous treatment.
+        control: level to compare with; by default the first one, or 0.
+        columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
+
+    Raises:
+        InputError: a mistake in the table or the arguments.
+
+    Example:
+        >>> table = pd.DataFrame({"X": ["a", "b"] * 10, "Z": [0, 0, 1, 1] * 5, "Y": range(20)})
+        >>> read_problem(table, BackDoor("X", "Y", ("Z",))).data
+        'cells'
+    """
+    parts = roles(estimand, columns or {})
+    if parts.front_door and not parts.mediators:  # nothing carries an effect, so nothing has to be held fixed
+        parts = Roles(parts.treatment, parts.outcome, (), (), front_door=True)
+    check_columns(table, parts.all())
+    _require_distinct_columns(parts)
+    return Problem(table, parts, read_arms(table, parts.treatment, treated, control))
+
+
+def _require_distinct_columns(parts: Roles) -> None:
+    names = parts.all()
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"every column must play one part; received {twice[0]!r} in two. Give each part its own column."
+        )

@@ -1,0 +1,81 @@
+"""The case against an effect: the effect, the problem that it answered, and what a refuter may use against it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from causalvlm.errors import InputError
+from causalvlm.estimation.effect import Effect, estimate_contrast
+from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.sample import check_columns
+from causalvlm.identification.estimands import Estimand
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every judge is given.
+
+    Attributes:
+        effect: the effect under attack.
+        problem: the problem that it answered, its columns read once for all judges.
+        rng: for permutations, folds and bootstrap draws.
+        alternative: another estimand of the same effect, if there is one.
+        suspects: observed columns that may stand for the latent confounder.
+        repeats: repetitions of every placebo.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> table = smoking().sample(5000, rng=rng)
+        >>> case = open_case(estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng), table, rng=rng)
+        >>> case.estimate(table)[0] == case.effect.value
+        True
+    """
+
+    effect: Effect
+    problem: Problem
+    rng: np.random.Generator
+    alternative: Estimand | None
+    suspects: tuple[str, ...]
+    repeats: int
+
+    def estimate(self, table: pd.DataFrame) -> tuple[float, float]:
+        """Value and standard error by the same estimator on another table."""
+        found = estimate_contrast(self.problem.on(table), self.effect.estimator, rng=self.rng)
+        return found.value, found.standard_error
+
+
+def open_case(
+    effect: Effect,
+    table: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+    alternative: Estimand | None = None,
+    suspects: Sequence[str] = (),
+    repeats: int = 10,
+) -> Case:
+    """Read once what the judges share; the arguments are those of `refute`.
+
+    Raises:
+        InputError: if a column is missing, or `repeats` is less than one.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> table = smoking().sample(5000, rng=rng)
+        >>> open_case(estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng), table, rng=rng).problem.door
+        'front-door'
+    """
+    if repeats < 1:
+        raise InputError(f"repeats must be at least 1; received {repeats}. Ten are enough to see a bias.")
+    problem = read_problem(
+        table, effect.estimand, treated=effect.treated, control=effect.control, columns=effect.columns
+    )
+    check_columns(table, suspects)
+    return Case(effect, problem, rng, alternative, tuple(suspects), repeats)

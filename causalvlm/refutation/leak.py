@@ -1,0 +1,87 @@
+"""Whether an observed suspect for the latent confounder reaches the mediator past the treatment."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import f as f_distribution
+
+from causalvlm.estimation.sample import matrix
+from causalvlm.refutation.case import Case
+from causalvlm.refutation.verdict import FALSE_ALARM_RATE, Verdict
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What an observed suspect still says of the mediator once treatment and covariates are held fixed.
+
+    Attributes:
+        share: share of the suspect's residual variance that the mediator explains.
+        p_value: of no association (F test).
+
+    Example:
+        >>> Leak(0.1, 0.5).share
+        0.1
+    """
+
+    share: float
+    p_value: float
+
+
+def leak(
+    suspect: Float[np.ndarray, " rows"], mediator: Float[np.ndarray, "rows dim"], given: Float[np.ndarray, "rows _"]
+) -> Leak:
+    """Test S independent of a suspect given X and C, in the linear model: the front door requires it of latent causes.
+
+    Args:
+        suspect: an observed candidate for the latent confounder, such as an annotated background.
+        mediator: S.
+        given: intercept, treatment columns and covariates.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> g, s = rng.normal(size=(2, 500))
+        >>> leak(g, (s + g)[:, None], np.ones((500, 1))).p_value < 1e-6
+        True
+    """
+    inverse = np.linalg.pinv(given)
+    own_g, own_s = suspect - given @ (inverse @ suspect), mediator - given @ (inverse @ mediator)
+    fitted = own_s @ np.linalg.lstsq(own_s, own_g, rcond=None)[0]
+    total = own_g @ own_g
+    rank = int(np.linalg.matrix_rank(own_s))
+    free = len(suspect) - given.shape[1] - rank
+    if total <= 1e-12 * (suspect @ suspect) or rank == 0 or free < 1:
+        return Leak(0.0, 1.0)
+    share = float(fitted @ fitted / total)
+    statistic = share / rank / max((1 - share) / free, np.finfo(float).tiny)
+    return Leak(share, float(f_distribution.sf(statistic, rank, free)))
+
+
+def judge(case: Case) -> tuple[Verdict, ...]:
+    """A verdict for every suspect of a front door; a suspect of several columns is judged by its worst.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.refutation.case import open_case
+        >>> from causalvlm.worlds.linear import LinearWorld
+        >>> rng = np.random.default_rng(0)
+        >>> table = LinearWorld(leak=0.5).sample(1000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> judge(open_case(effect, table, rng=rng, suspects=["U"]))[0].outcome
+        'failed'
+    """
+    if not case.problem.front_door:
+        return ()
+    return tuple(_verdict(case, suspect) for suspect in case.suspects)
+
+
+def _verdict(case: Case, suspect: str) -> Verdict:
+    name, problem = f"leak from {suspect}", case.problem
+    found = [leak(column, problem.mediator, problem.given) for column in matrix(problem.table, [suspect]).T]
+    worst = min(found, key=lambda one: one.p_value)
+    p_value = min(worst.p_value * len(found), 1.0)
+    reason = f"given the treatment the mediator explains {worst.share:.2%} of {suspect} (p = {p_value:.2g})"
+    if p_value < FALSE_ALARM_RATE:
+        return Verdict(name, "failed", worst.share, f"{reason}: the front door is open to it.")
+    return Verdict(name, "passed", worst.share, f"{reason}, no more than chance.")

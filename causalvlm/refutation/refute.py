@@ -1,0 +1,60 @@
+"""Every attempt to refute an effect, in order. To add a refuter, write its file and its line here."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from causalvlm.estimation.effect import Effect
+from causalvlm.identification.estimands import Estimand
+from causalvlm.refutation import bounds, leak, over_identification, overlap, placebos, robustness, subset
+from causalvlm.refutation.case import Case, open_case
+from causalvlm.refutation.verdict import Verdict
+
+REFUTERS: tuple[Callable[[Case], tuple[Verdict, ...]], ...] = (
+    placebos.judge,
+    subset.judge,
+    overlap.judge,
+    robustness.judge,
+    leak.judge,
+    bounds.judge,
+    over_identification.judge,
+)
+"""Judges in the order of their verdicts; one that does not apply to a case gives none."""
+
+
+def refute(
+    effect: Effect,
+    table: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+    alternative: Estimand | None = None,
+    suspects: Sequence[str] = (),
+    repeats: int = 10,
+) -> tuple[Verdict, ...]:
+    """Try to refute `effect` on the table that it came from.
+
+    Args:
+        effect: what `estimate_effect` returned.
+        table: the same table; not changed.
+        rng: for permutations, folds and bootstrap draws.
+        alternative: another estimand that identifies the same effect, such as the back door through an annotated
+            confounder: the two estimates must then agree.
+        suspects: observed columns that may stand for the latent confounder; the mediator must not depend on them.
+        repeats: repetitions of every placebo.
+
+    Raises:
+        InputError: if a column is missing, or `repeats` is less than one.
+
+    Example:
+        >>> from causalvlm.estimation.effect import estimate_effect
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> rng = np.random.default_rng(0)
+        >>> table = smoking().sample(5000, rng=rng)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
+        >>> [verdict.name for verdict in refute(effect, table, rng=rng) if verdict.outcome == "failed"]
+        []
+    """
+    case = open_case(effect, table, rng=rng, alternative=alternative, suspects=suspects, repeats=repeats)
+    return tuple(verdict for judge in REFUTERS for verdict in judge(case))

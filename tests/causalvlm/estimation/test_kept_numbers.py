@@ -1,0 +1,127 @@
+"""Effects and verdicts that must not move: computed once, seed by seed, and committed here.
+
+A change of structure leaves them as they are; a change of method says which of them moved, and why. Sums over counts
+agree to rounding; where matrices are factorised, or a regression is fitted step by step, the processor has a say.
+"""
+
+import numpy as np
+import pytest
+
+import causalvlm
+from causalvlm.identification.estimands import BackDoor, FrontDoor
+from causalvlm.worlds.discrete import Dials, draw_world
+from causalvlm.worlds.embedding import EmbeddingWorld
+from causalvlm.worlds.linear import LinearWorld
+
+FRONT, BACK = FrontDoor("X", "Y", ("S",)), BackDoor("X", "Y", ("U",))
+DISCRETE, EMBEDDED = draw_world(Dials(), rng=np.random.default_rng(1)), EmbeddingWorld(dim=4)
+COUNTED, FITTED = 1e-12, 1e-9
+
+
+def estimated(world, rows, estimand, estimator):
+    rng = np.random.default_rng(0)
+    table = world.sample(rows, rng=rng)
+    columns = EMBEDDED.columns if world is EMBEDDED and estimand is FRONT else None
+    effect = causalvlm.estimate_effect(table, estimand, rng=rng, estimator=estimator, columns=columns)
+    return effect, table, rng
+
+
+@pytest.mark.parametrize(
+    ("world", "rows", "estimand", "estimator", "numbers", "tolerance"),
+    [
+        (DISCRETE, 2000, FRONT, "plug-in", (0.1956521243690052, 0.1699842782166068, 0.22150109698455672), COUNTED),
+        (DISCRETE, 2000, BACK, "plug-in", (0.2293421674946735, 0.16394441247091643, 0.29333427902968423), COUNTED),
+        (EMBEDDED, 1500, FRONT, "two-stage", (2.5704941366904093, 2.3481621415725407, 2.792826131808278), FITTED),
+        (LinearWorld(), 1500, FRONT, "two-stage", (2.943124613392123, 2.7700205208342714, 3.1162287059499745), FITTED),
+        (EMBEDDED, 1500, FRONT, "one-step", (2.582875702855391, 2.3454583577165686, 2.820293047994213), FITTED),
+        (DISCRETE, 1500, FRONT, "one-step", (0.19689328814025064, 0.1668644862731649, 0.22692209000733637), FITTED),
+        (
+            DISCRETE,
+            1500,
+            BACK,
+            "outcome-regression",
+            (0.22342480793857217, 0.14885111345447744, 0.2979985024226669),
+            FITTED,
+        ),
+        (
+            LinearWorld(),
+            1500,
+            BACK,
+            "outcome-regression",
+            (3.0158162903814323, 2.9228440353857894, 3.108788545377075),
+            FITTED,
+        ),
+        (DISCRETE, 1500, BACK, "ipw", (0.227471621709197, 0.1535262009239739, 0.3014170424944201), FITTED),
+        (DISCRETE, 1500, BACK, "aipw", (0.2230723945552313, 0.14685977679485174, 0.2992850123156109), FITTED),
+    ],
+)
+def test_effects(world, rows, estimand, estimator, numbers, tolerance):
+    effect, _, _ = estimated(world, rows, estimand, estimator)
+    assert (effect.value, effect.low, effect.high) == pytest.approx(numbers, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("world", "rows", "estimand", "alternative", "estimator", "statistics"),
+    [
+        (
+            DISCRETE,
+            2000,
+            FRONT,
+            BACK,
+            "plug-in",
+            {
+                "permuted treatment": 0.26555692366615274,
+                "permuted mediator": 0.4111674831971859,
+                "dummy outcome": -0.504084484500809,
+                "subset": 0.19676917930061003,
+                "overlap": 0.7190009569010116,
+                "robustness": 0.3418316032977373,
+                "leak from U": 8.852832878621486e-05,
+                "bounds without full mediation": 0.0,
+                "bounds without second stage": 0.0,
+                "over-identification": -1.0052290216564856,
+            },
+        ),
+        (
+            EMBEDDED,
+            1500,
+            FRONT,
+            BACK,
+            "two-stage",
+            {
+                "permuted treatment": -1.552056207024369,
+                "permuted mediator": 0.3299441394328425,
+                "dummy outcome": -1.0958454228800085,
+                "subset": 0.35607474877842626,
+                "overlap": 0.2906042784915793,
+                "robustness": 0.4638765642743937,
+                "leak from U": 0.003210491191537391,
+                "bounds without full mediation": None,
+                "bounds without second stage": None,
+                "over-identification": 0.9185656230547768,
+            },
+        ),
+        (
+            DISCRETE,
+            1500,
+            BACK,
+            FRONT,
+            "aipw",
+            {
+                "permuted treatment": -0.47792718585386745,
+                "dummy outcome": 0.6954211026163943,
+                "subset": 0.4321440629754886,
+                "overlap": 0.20123839385183478,
+                "robustness": 0.13777098441971994,
+                "over-identification": 0.6795581332985356,
+            },
+        ),
+    ],
+)
+def test_verdicts(world, rows, estimand, alternative, estimator, statistics):
+    effect, table, rng = estimated(world, rows, estimand, estimator)
+    verdicts = causalvlm.refute(effect, table, rng=rng, alternative=alternative, suspects=["U"], repeats=2)
+    found = {verdict.name: verdict.statistic for verdict in verdicts}
+    assert list(found) == list(statistics)
+    for name, statistic in statistics.items():
+        assert found[name] == (None if statistic is None else pytest.approx(statistic, rel=FITTED)), name
