@@ -18,7 +18,7 @@ from cdc.methods.schedule import TrainingConfig
 from cdc.progress import epoch_bar
 from cdc.provenance import provenance
 from cdc.training.loop import train
-from cdc.training.shots import ShotSettings, gather_shots
+from cdc.training.shots import gather_shots
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,10 @@ def fit(
         >>> fit(data, cdc.ZeroShotConfig(), cdc.load_backbone("photo")).class_names
         ('cat', 'dog')
     """
-    model = _build(select_classes(dataset, settings.classes), method, backbone, settings)
+    chosen = select_classes(dataset, settings.classes)
+    model = _build(chosen, method, backbone, settings)
     if not isinstance(model, Trainable):
-        return _adapter(model, select_classes(dataset, settings.classes), settings, training=None)
+        return _adapter(model, chosen, settings, training=None)
     # Shots are drawn before classes are cut, as in the literature: the stream of draws covers all classes.
     seed = settings.training.seed
     drawn = few_shot(dataset, shots=settings.shots, seed=seed, allow_fewer=settings.allow_fewer)
@@ -106,9 +107,7 @@ def _build(dataset: ImageDataset, method: MethodConfig, backbone: Backbone, sett
 
 def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Adapter:
     config, plan = settings.training, ViewPlan(settings.augmentation, views=settings.views)
-    shots, unreadable = gather_shots(
-        dataset, model.backbone, model.trains_on, ShotSettings(plan, seed=config.seed, cache=settings.cache)
-    )
+    shots, unreadable = gather_shots(dataset, model, plan, seed=config.seed, cache=settings.cache)
     started = time.perf_counter()
     with epoch_bar(f"training {model.config.name}", total=config.epochs) as report:
         losses = train(model, shots, config, checkpoint=settings.checkpoint, progress=report)

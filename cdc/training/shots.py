@@ -17,7 +17,7 @@ from cdc.images.cache import hash_file
 from cdc.images.encode import CacheFolder, encode_views, working_size
 from cdc.images.pixels import pixel_batches
 from cdc.images.views import ViewPlan, augment, shrink
-from cdc.methods.method import CachedViews, Pixels, TrainsOn
+from cdc.methods.method import CachedViews, Pixels, Trainable
 
 VIEW_TEMPLATES = 4
 """Augmentation sets that are always encoded, so that methods with fewer templates share the cache."""
@@ -116,52 +116,40 @@ class PixelShots:
             yield batch.pixels.to(self.backbone.device), self.labels[list(batch.rows)]
 
 
-@dataclass(frozen=True)
-class ShotSettings:
-    """How training images are prepared.
-
-    Attributes:
-        plan: augmentation of the run and number of views that are cached per template.
-        seed: of the draws of a method that trains on pixels; cached views are the same for all seeds.
-        cache: folder of cached features; None turns caching off.
-    """
-
-    plan: ViewPlan
-    seed: int
-    cache: CacheFolder
-
-
 def gather_shots(
-    dataset: ImageDataset, backbone: Backbone, trains_on: TrainsOn, settings: ShotSettings
+    dataset: ImageDataset, method: Trainable, plan: ViewPlan, *, seed: int, cache: CacheFolder
 ) -> tuple[Shots, tuple[tuple[Path, str], ...]]:
     """The training split of `dataset` as a method asks for it, and the images that could not be read.
 
     Args:
         dataset: its training split is the shots.
-        backbone: frozen towers.
-        trains_on: what the method declares.
-        settings: augmentation, seed and cache.
+        method: says what it trains on.
+        plan: augmentation of the run, and how many views are cached per template.
+        seed: of the pictures of a method that trains on pixels; cached views are the same for all seeds.
+        cache: folder of cached features; None turns caching off.
 
     Raises:
         InputError: if there is no image, or none can be read.
 
     Example:
         >>> import cdc
+        >>> from cdc.methods.coop import CoOp
         >>> empty = ImageDataset("none", ("cat", "dog"), train=(), validation=(), test=())
-        >>> settings = ShotSettings(ViewPlan(), seed=1, cache=None)
-        >>> gather_shots(empty, cdc.load_backbone("picto"), CachedViews(), settings)
+        >>> method = CoOp(cdc.load_backbone("picto"), cdc.CoOpConfig(), cdc.Task(("cat", "dog"), "a {}.", seed=1))
+        >>> gather_shots(empty, method, ViewPlan(), seed=1, cache=None)
         Traceback (most recent call last):
         ...
         cdc.errors.InputError: paths must name at least one image file; received none.
     """
-    plan = replace(settings.plan, set=trains_on.augmentation or settings.plan.set)
-    match trains_on:
+    backbone, asked = method.backbone, method.trains_on
+    plan = replace(plan, set=asked.augmentation or plan.set)
+    match asked:
         case CachedViews():
             # One plan for all methods and seeds: a cached view serves every run that draws its image.
-            plan = replace(plan, templates=max(trains_on.templates, VIEW_TEMPLATES), seed=0)
-            return _encode(dataset, backbone, trains_on.templates, plan, cache=settings.cache)
+            plan = replace(plan, templates=max(asked.templates, VIEW_TEMPLATES), seed=0)
+            return _encode(dataset, backbone, asked.templates, plan, cache=cache)
         case Pixels():
-            return _list_pixels(dataset, backbone, replace(plan, templates=VIEW_TEMPLATES, seed=settings.seed))
+            return _list_pixels(dataset, backbone, replace(plan, templates=VIEW_TEMPLATES, seed=seed))
 
 
 def _encode(

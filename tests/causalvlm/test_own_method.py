@@ -194,12 +194,13 @@ class TestEverywhere:
 
 def test_pixels_are_drawn_anew_every_epoch_and_for_every_seed(colour_folder, tiny_backbone):
     from cdc.images.views import ViewPlan
-    from cdc.training.shots import ShotSettings, gather_shots
+    from cdc.training.shots import gather_shots
 
+    method = Visual(tiny_backbone, VisualConfig(), cdc.Task(("red", "blue"), "a {}.", seed=1))
     data = causalvlm.load_dataset(colour_folder)
 
     def first(seed: int, epoch: int) -> torch.Tensor:
-        shots, _ = gather_shots(data, tiny_backbone, cdc.Pixels(), ShotSettings(ViewPlan(), seed=seed, cache=None))
+        shots, _ = gather_shots(data, method, ViewPlan(), seed=seed, cache=None)
         generator = torch.Generator().manual_seed(0)
         return next(shots.batches(4, epoch=epoch, generator=generator))[0]
 
