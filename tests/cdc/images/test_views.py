@@ -251,3 +251,19 @@ def test_a_picture_that_is_not_rgb_is_refused(noise):
 
 def test_every_template_of_the_first_four_has_an_augmentation_of_its_own():
     assert list(AUGMENTATIONS) == ["placement", "colour", "tone", "detail"]
+
+
+def test_crop_flip_is_one_augmentation_for_all_templates(noise):
+    """Squares of 8 to 100 % of the area, half of them mirrored, drawn anew for every template and view."""
+    plan = ViewPlan("crop-flip", templates=4, views=40)
+    gradient = Image.linear_gradient("L").resize((120, 120)).rotate(90).convert("RGB")  # darker on one side
+    seen = [augment(gradient, plan, template=t, view=v, key="a") for t in range(4) for v in range(40)]
+    shares = [picture.width**2 / gradient.width**2 for picture in seen]
+    assert min(shares) < 0.2
+    assert max(shares) > 0.6
+    assert all(picture.width == picture.height for picture in seen)
+    right = [np.asarray(picture)[:, -1, 0].mean() > np.asarray(picture)[:, 0, 0].mean() for picture in seen]
+    assert 0.35 < np.mean(right) < 0.65
+    first, second = (augment(noise, plan, template=t, view=1, key="a") for t in (0, 1))
+    assert first.size != second.size or first.tobytes() != second.tobytes()
+    assert augment(noise, plan, template=0, view=1, key="a").tobytes() == first.tobytes()
