@@ -10,6 +10,7 @@ from cdc.methods.cdc import CDC, CDCConfig
 from cdc.methods.cocoop import CoCoOp, CoCoOpConfig
 from cdc.methods.coop import CoOp, CoOpConfig
 from cdc.methods.kgcoop import KgCoOp, KgCoOpConfig
+from cdc.methods.maple import MaPLe, MaPLeConfig
 from cdc.methods.method import Method, MethodConfig, Task
 from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
 
@@ -39,6 +40,7 @@ METHODS: dict[str, Entry] = {
         Entry(CoOpConfig, CoOp, "one learnable context before the class name, cross-entropy"),
         Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
         Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),
+        Entry(MaPLeConfig, MaPLe, "deep prompts in both towers, coupled; trains on pixels"),
         Entry(ZeroShotConfig, ZeroShot, "the data set's hand-crafted template; nothing to train"),
     )
 }
