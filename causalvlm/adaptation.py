@@ -26,7 +26,7 @@ def adapt(
 
     Args:
         data: a data set, its name, a folder or a CSV file.
-        method: the name of a registered method (``"cdc"``, ``"coop"``, ``"zero-shot"``), or a config with settings of
+        method: the name of a registered method (such as ``"cdc"`` or ``"maple"``), or a config with settings of
             your own.
         backbone: a loaded backbone, or the name of one (float32); ``"picto"`` knows pictograms, not photographs.
         shots: training images per class.

@@ -36,7 +36,10 @@ from .images.encode import encode_views as encode_views
 from .images.views import ViewPlan as ViewPlan
 from .methods.cdc import CDC as CDC
 from .methods.cdc import CDCConfig as CDCConfig
+from .methods.cocoop import CoCoOpConfig as CoCoOpConfig
 from .methods.coop import CoOpConfig as CoOpConfig
+from .methods.kgcoop import KgCoOpConfig as KgCoOpConfig
+from .methods.maple import MaPLeConfig as MaPLeConfig
 from .methods.method import CachedViews as CachedViews
 from .methods.method import Classifier as Classifier
 from .methods.method import CosineClassifier as CosineClassifier

@@ -156,14 +156,36 @@ class Backbone:
         features = self.image_tower(pixels) if prompts is None else self._check_image_prompts(prompts)(pixels, prompts)
         return functional.normalize(features.float(), dim=-1)
 
-    def _check_image_prompts(self, prompts: Float[Tensor, "_ tokens dim"]) -> ImagePrompts:
-        found = self.image_prompts
-        if found is None:
+    def require_image_prompts(self) -> ImagePrompts:
+        """How learnable tokens enter the image tower.
+
+        Raises:
+            InputError: if they cannot.
+        """
+        if self.image_prompts is None:
             raise InputError(
                 f"prompts in the image tower need a vision transformer of open_clip; received {self.name!r}, whose "
                 f"image tower is a {type(self.image_tower).__name__}. Use a ViT, such as 'ViT-B-16', or a method that "
                 "trains on text prompts alone."
             )
+        return self.image_prompts
+
+    def require_deep_text(self) -> TextTower:
+        """The text tower, which takes deep prompts.
+
+        Raises:
+            InputError: if it cannot.
+        """
+        if not self.text.shares_prefix:
+            raise InputError(
+                f"deep prompts in the text tower need a causal transformer of open_clip; received {self.name!r}, whose "
+                f"text tower is run as {type(self.text).__name__}. Use a CLIP model, such as 'ViT-B-16', or prompts at "
+                "the embeddings alone."
+            )
+        return self.text
+
+    def _check_image_prompts(self, prompts: Float[Tensor, "_ tokens dim"]) -> ImagePrompts:
+        found = self.require_image_prompts()
         if len(prompts) > found.layers or prompts.shape[-1] != found.width:
             raise InputError(
                 f"prompts in the image tower of {self.name!r} must have shape [depth, tokens, {found.width}] with a "

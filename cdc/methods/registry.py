@@ -7,7 +7,10 @@ from typing import Any, get_type_hints
 from cdc.backbones.backbone import Backbone
 from cdc.errors import InputError
 from cdc.methods.cdc import CDC, CDCConfig
+from cdc.methods.cocoop import CoCoOp, CoCoOpConfig
 from cdc.methods.coop import CoOp, CoOpConfig
+from cdc.methods.kgcoop import KgCoOp, KgCoOpConfig
+from cdc.methods.maple import MaPLe, MaPLeConfig
 from cdc.methods.method import Method, MethodConfig, Task
 from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
 
@@ -35,6 +38,9 @@ METHODS: dict[str, Entry] = {
     for entry in (
         Entry(CDCConfig, CDC, "several learnable templates, fused by Dempster-Shafer theory"),
         Entry(CoOpConfig, CoOp, "one learnable context before the class name, cross-entropy"),
+        Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
+        Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),
+        Entry(MaPLeConfig, MaPLe, "deep prompts in both towers, coupled; trains on pixels"),
         Entry(ZeroShotConfig, ZeroShot, "the data set's hand-crafted template; nothing to train"),
     )
 }

@@ -234,13 +234,7 @@ def _layers(
     contexts = contexts.to(backbone.device)[None]
     if deeper is None:
         return contexts
-    text = backbone.text
-    if not text.shares_prefix:
-        raise InputError(
-            f"deep prompts in the text tower need a causal transformer of open_clip; received {backbone.name!r}, whose "
-            f"text tower is run as {type(text).__name__}. Use a CLIP model, such as 'ViT-B-16', or prompts at the "
-            "embeddings alone."
-        )
+    text = backbone.require_deep_text()
     if deeper.ndim != 4 or deeper.shape[1:] != contexts.shape[1:] or len(deeper) >= text.layers:
         raise InputError(
             f"deep prompts must have shape [layers, {', '.join(map(str, contexts.shape[1:]))}] with fewer layers than "

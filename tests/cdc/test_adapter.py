@@ -140,8 +140,8 @@ def test_settings_survive_json(config):
 
 
 def test_unknown_settings_are_refused():
-    with pytest.raises(cdc.InputError, match="method must be one of cdc, coop, zero-shot; received 'MaPLe'"):
-        method_from_record({"name": "MaPLe"})
+    with pytest.raises(cdc.InputError, match=f"method must be one of {', '.join(cdc.METHODS)}; received 'TaskRes'"):
+        method_from_record({"name": "TaskRes"})
     with pytest.raises(cdc.InputError, match="must hold only context_tokens; received depth"):
         method_from_record({"name": "coop", "depth": 9})
 

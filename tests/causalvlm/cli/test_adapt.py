@@ -79,7 +79,7 @@ def test_predict_among_other_classes(adapted, colour_folder, tmp_path):
     ("arguments", "message"),
     [
         (["adapt", "no-such-folder", "--out", "OUT"], "no-such-folder"),
-        (["adapt", "FOLDER", "--out", "OUT", "--method", "maple"], "method must be one of cdc, coop, zero-shot"),
+        (["adapt", "FOLDER", "--out", "OUT", "--method", "taskres"], f"method must be one of {', '.join(cdc.METHODS)}"),
         (["adapt", "FOLDER", "--out", "OUT", "--backbone", "ViT-Q-99"], "received 'ViT-Q-99'"),
         (["adapt", "FOLDER", "--out", "OUT", "--backbone", "CLIP", "--shots", "99"], "at least 99 training images"),
         (["adapt", "FOLDER", "--out", "OUT", "--backbone", "CLIP", "--epochs", "0"], "epochs must be at least 1"),

@@ -33,7 +33,15 @@ def test_the_counter_counts():
     assert len(counter.met) >= 3
 
 
-@pytest.mark.parametrize("config", [cdc.CDCConfig(templates=2, consistency_weight=1.0), cdc.CoOpConfig()])
+FEATURE_METHODS = [
+    cdc.CDCConfig(templates=2, consistency_weight=1.0),
+    cdc.CoOpConfig(),
+    cdc.KgCoOpConfig(),
+    cdc.CoCoOpConfig(),
+]
+
+
+@pytest.mark.parametrize("config", FEATURE_METHODS)
 @pytest.mark.parametrize("batch_size", [4, 8])
 def test_one_wait_an_epoch(config, batch_size, tiny_backbone):
     """The epoch's mean loss is read once; the number of steps plays no part."""

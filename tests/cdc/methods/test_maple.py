@@ -1,0 +1,117 @@
+"""MaPLe is its paper's two towers, restated on open_clip's own modules, and refuses other towers when it is made."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import cdc
+from tests.cdc.methods.restated import BASE, NEW, agree, make, moved, text_features, words
+
+
+@pytest.fixture
+def parts(own_model, model_folder):
+    return cdc.load_backbone(str(model_folder("openai"))), *own_model("openai")
+
+
+def some_pixels() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(5, 3, 32, 32, generator=generator), torch.randint(len(BASE), (5,), generator=generator)
+
+
+def image_features(visual, images, deep):
+    """Tokens appended before the first norm, and replaced before each further prompted block."""
+    states = visual.conv1(images).flatten(2).transpose(1, 2)
+    states = torch.cat([visual.class_embedding.expand(len(states), 1, -1), states], dim=1) + visual.positional_embedding
+    tokens = deep[0].shape[0]
+    states = visual.ln_pre(torch.cat([states, deep[0].expand(len(states), -1, -1)], dim=1))
+    for layer, block in enumerate(visual.transformer.resblocks):
+        if 0 < layer < len(deep):
+            states = torch.cat([states[:, :-tokens], deep[layer].expand(len(states), -1, -1)], dim=1)
+        states = block(states)
+    return functional.normalize(visual.ln_post(states)[:, 0] @ visual.proj, dim=-1)
+
+
+def logits_by_hand(model, tokenizer, parameters, images, names, rest):
+    text_prompts = [parameters["contexts"][0], *parameters["deeper"][:, 0]]
+    deep = [
+        prompt @ parameters[f"coupling.{layer}.weight"].T + parameters[f"coupling.{layer}.bias"]
+        for layer, prompt in enumerate(text_prompts)
+    ]
+    text = text_features(model, tokenizer, text_prompts[0], names, deeper=text_prompts[1:], rest=rest)
+    return model.logit_scale.exp() * image_features(model.visual, images, deep) @ text.T
+
+
+CASES = [(1, 2, "of a "), (2, 2, "of a "), (9, 2, "of a "), (2, 1, "photo of a "), (2, 4, ""), (2, 6, "")]
+
+
+@pytest.mark.parametrize("names", [BASE, NEW])
+@pytest.mark.parametrize(("depth", "tokens", "rest"), CASES)
+def test_logits_equal_the_restatement(names, depth, tokens, rest, parts):
+    backbone, model, tokenizer = parts
+    method = moved(make(cdc.MaPLeConfig(context_tokens=tokens, depth=depth), backbone))
+    images, _ = some_pixels()
+    expected = logits_by_hand(model, tokenizer, dict(method.named_parameters()), images, names, rest)
+    classifier = method.classifier(names)
+    torch.testing.assert_close(classifier(images).logits, expected, atol=1e-5, rtol=1e-5)
+    assert (classifier.reads, classifier.class_names) == ("pixels", names)
+
+
+@pytest.mark.parametrize("depth", [1, 9])
+def test_steps_equal_the_restatement(depth, parts):
+    backbone, model, tokenizer = parts
+    images, labels = some_pixels()
+
+    def by_hand(parameters, images, labels):
+        return functional.cross_entropy(logits_by_hand(model, tokenizer, parameters, images, BASE, "of a "), labels)
+
+    agree(moved(make(cdc.MaPLeConfig(depth=depth), backbone)), by_hand, images, labels)
+
+
+def test_it_starts_as_the_published_code_does(parts):
+    backbone, model, tokenizer = parts
+    before = torch.get_rng_state()
+    method = make(cdc.MaPLeConfig(), backbone)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(method.contexts[0].detach(), words(model, tokenizer, "a photo of a", 2))
+    assert float(method.deeper.detach().std()) == pytest.approx(0.02, rel=0.3)
+    assert method.trains_on == cdc.Pixels(augmentation="crop-flip")
+    deep = make(cdc.MaPLeConfig(), cdc.load_backbone("picto"))
+    first, *further = (layer.weight for layer in deep.coupling)
+    assert all(torch.equal(weight, further[0]) for weight in further)
+    assert not torch.equal(first, further[0])
+
+
+def test_depth_is_cut_to_what_both_towers_have(parts):
+    backbone, *_ = parts
+    method = make(cdc.MaPLeConfig(depth=9), backbone)
+    assert method.config == cdc.MaPLeConfig(depth=2)
+    assert len(method.image_prompts()) == 2
+    assert make(cdc.MaPLeConfig(depth=9), cdc.load_backbone("picto")).config.depth == 3
+
+
+@pytest.mark.parametrize("kind", ["resnet", "timm"])
+def test_other_image_towers_are_refused_when_it_is_made(kind, model_folder):
+    with pytest.raises(cdc.InputError, match=r"need a vision transformer of open_clip; .* image tower is a \w+\. Use"):
+        make(cdc.MaPLeConfig(), cdc.load_backbone(str(model_folder(kind))))
+
+
+@pytest.mark.parametrize("kind", ["bert", "siglip", "coca"])
+def test_other_text_towers_are_refused_when_it_is_made(kind, model_folder):
+    with pytest.raises(cdc.InputError, match=r"need a causal transformer of open_clip; .* is run as \w+\. Use"):
+        make(cdc.MaPLeConfig(), cdc.load_backbone(str(model_folder(kind))))
+
+
+def test_a_classifier_stays_as_it_was_made(tiny_backbone):
+    method = make(cdc.MaPLeConfig(), tiny_backbone)
+    images, _ = some_pixels()
+    classifier = method.classifier(NEW)
+    before = classifier(images).logits
+    moved(method)
+    assert torch.equal(classifier(images).logits, before)
+
+
+@pytest.mark.parametrize("setting", ["context_tokens", "depth"])
+def test_wrong_settings_are_named(setting):
+    with pytest.raises(cdc.InputError, match=f"{setting} must be at least 1; received 0"):
+        cdc.MaPLeConfig(**{setting: 0})
