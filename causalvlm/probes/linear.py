@@ -17,7 +17,7 @@ FEWEST_FOLDS = 3
 
 @dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """A linear reader of a factor, for features as they come from the tower.
+    """A linear reader of a factor, for features as they come from the tower; its arrays are read-only.
 
     Fitted on every image with the penalty that cross-fitting found best, so that it may be applied to others; how well
     it reads images that it has not seen is what the `ProbeResult` beside it says.
@@ -26,6 +26,9 @@ class LinearProbe:
         levels: what it reads.
         weights: one direction of feature space per level.
         offset: of each level's logit.
+
+    Raises:
+        InputError: on use, if features have another width than those that it was fitted on.
 
     Example:
         >>> probe = LinearProbe(("day", "night"), weights=np.array([[-1.0, 1.0]]), offset=np.zeros(2))
@@ -37,8 +40,19 @@ class LinearProbe:
     weights: Float[np.ndarray, "dim _"]
     offset: Float[np.ndarray, " _"]
 
+    def __post_init__(self) -> None:
+        for name in ("weights", "offset"):
+            copy = np.array(getattr(self, name))
+            copy.setflags(write=False)
+            object.__setattr__(self, name, copy)
+
     def logits(self, features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows _"]:
         """Log-probabilities of the levels up to a constant per row."""
+        if features.shape[1] != len(self.weights):
+            raise InputError(
+                f"a probe must read features as wide as those it was fitted on ({len(self.weights)}); received "
+                f"{features.shape[1]} columns. Embed the images with the same backbone."
+            )
         return features @ self.weights + self.offset
 
     def probabilities(self, features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows _"]:
@@ -48,6 +62,26 @@ class LinearProbe:
     def predict(self, features: Float[np.ndarray, "rows dim"]) -> tuple[str, ...]:
         """Most probable level of each row."""
         return tuple(self.levels[code] for code in self.logits(features).argmax(axis=1))
+
+    def directions(self) -> Float[np.ndarray, "dim _"]:
+        """Orthonormal basis of what the probe looks at: the span of the differences between the levels' weights.
+
+        To features without their part in this span the probe gives every row the same probabilities. At most one
+        direction fewer than there are levels.
+
+        Example:
+            >>> probe = LinearProbe(("day", "night"), weights=np.array([[-3.0, 3.0], [0.0, 0.0]]), offset=np.zeros(2))
+            >>> np.abs(probe.directions())
+            array([[1.], [0.]])
+        """
+        # A softmax does not change when every level's weights move alike: what remains without their mean counts.
+        basis, sizes, _ = np.linalg.svd(self.weights - self.weights.mean(axis=1, keepdims=True), full_matrices=False)
+        negligible = max(self.weights.shape) * np.finfo(sizes.dtype).eps * sizes.max()
+        return basis[:, sizes > negligible]
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain values for JSON, from which the probe can be made again."""
+        return {"levels": list(self.levels), "weights": self.weights.tolist(), "offset": self.offset.tolist()}
 
 
 @dataclass(frozen=True)

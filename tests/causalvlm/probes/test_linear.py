@@ -1,5 +1,7 @@
 """Probes against scikit-learn, against planted factors, and against factors that are not there."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -91,6 +93,55 @@ def test_the_kept_probe_reads_new_images_as_well_as_the_result_says():
     assert found.probe.levels == found.levels
     assert "probe" not in found.to_record()
     assert found.probe.weights.shape == (6, 3)
+
+
+def test_the_kept_probe_stands_where_the_slope_of_its_objective_is_zero():
+    """With rare levels and a feature that never varies, standardised here by hand and not in the weights."""
+    rng = np.random.default_rng(10)
+    codes = np.repeat([0, 1, 2], [150, 60, 20])
+    features = np.column_stack([rng.normal(size=(230, 4)) + np.eye(4)[codes], np.full(230, 7.0)]) * [1, 10, 0.1, 3, 1]
+    weights, offset = fit_all(features, codes, 0.05)
+    centre, spread = features.mean(0), np.append(features[:, :4].std(0), 1.0)
+    prior = np.log((np.bincount(codes) + 0.5) / (np.bincount(codes) + 0.5).sum())
+    wrong = LinearProbe(("a", "b", "c"), weights, offset).probabilities(features) - np.eye(3)[codes]
+    slope = ((features - centre) / spread).T @ wrong + weights * spread[:, None] / 0.05
+    slope_of_offset = wrong.sum(0) + (offset + centre @ weights - prior) / 0.05
+    np.testing.assert_allclose(slope, 0, atol=0.05)
+    np.testing.assert_allclose(slope_of_offset, 0, atol=0.05)
+    assert np.abs(weights * spread[:, None] / 0.05).max() > 5
+
+
+def test_without_its_directions_a_probe_tells_nothing_apart():
+    rng = np.random.default_rng(11)
+    features, level, label = planted(rng)
+    probe = fit_probe(features, level, label, rng=rng).probe
+    span = probe.directions()
+    assert span.shape == (6, 2)
+    np.testing.assert_allclose(span.T @ span, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(np.ptp(probe.probabilities(features - features @ span @ span.T), axis=0), 0, atol=1e-12)
+    # Taking out as many directions at random leaves most of it.
+    other = np.linalg.qr(rng.normal(size=(6, 2)))[0]
+    assert np.ptp(probe.probabilities(features - features @ other @ other.T), axis=0).min() > 0.3
+
+
+def test_a_probe_is_made_again_from_its_record_and_nobody_can_change_it():
+    rng = np.random.default_rng(12)
+    weights = rng.normal(size=(4, 2))
+    probe = LinearProbe(("day", "night"), weights, np.array([0.3, -0.3]))
+    weights[:] = 0
+    record = json.loads(json.dumps(probe.to_record(), allow_nan=False))
+    again = LinearProbe(tuple(record["levels"]), np.array(record["weights"]), np.array(record["offset"]))
+    features = rng.normal(size=(10, 4))
+    np.testing.assert_array_equal(probe.logits(features), again.logits(features))
+    assert np.ptp(probe.logits(features)) > 0.1
+    with pytest.raises(ValueError, match="read-only"):
+        probe.weights[0, 0] = 1.0
+
+
+def test_features_of_another_backbone_are_refused():
+    probe = LinearProbe(("day", "night"), np.zeros((4, 2)), np.zeros(2))
+    with pytest.raises(InputError, match=r"as those it was fitted on \(4\); received 3 columns\. Embed the images"):
+        probe.predict(np.zeros((2, 3)))
 
 
 def test_a_planted_factor_is_found_and_measured():
