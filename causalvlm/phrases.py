@@ -1,4 +1,4 @@
-"""Numbers as people say them: shares, intervals, and differences whose sign is a word where it is certain."""
+"""Numbers and names as people say them: shares, intervals, and differences whose sign is a word where it is certain."""
 
 from causalvlm.intervals import CONFIDENCE, Estimate, Shift
 
@@ -24,6 +24,16 @@ def percents(estimate: Estimate) -> str:
         '40 to 60 %'
     """
     return f"{100 * estimate.low:.0f} to {100 * estimate.high:.0f} %"
+
+
+def spoken(name: str) -> str:
+    """The name of a factor or a setting.
+
+    Example:
+        >>> spoken("time_of_day")
+        'time of day'
+    """
+    return name.replace("_", " ")
 
 
 def minus(number: str) -> str:

@@ -11,6 +11,7 @@ from causalvlm.demo.settings import CONTROL, MODEL
 from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 from causalvlm.figures.style import draw_interval, mark_percent, tidy_axes
 from causalvlm.intervals import Estimate
+from causalvlm.phrases import INTERVAL, spoken
 
 WIDTH = 6.4
 """Inches: narrow, so that the lettering stays legible on a phone."""
@@ -27,7 +28,7 @@ def draw_regimes(regimes: Sequence[RegimeAccuracy]) -> Figure:
         draw_interval(axes, row, entry.accuracy, colour=colour, marker=marker)
     axes.set_yticks(range(len(regimes)), [f"{entry.model}, {entry.regime}" for entry in regimes])
     axes.set_ylim(len(regimes) - 0.4, -0.7)
-    tidy_axes(axes, "Zero-shot accuracy by regime", "right answers, 95 % intervals")
+    tidy_axes(axes, "Zero-shot accuracy by regime", f"right answers, {INTERVAL} intervals")
     mark_percent(axes)
     return figure
 
@@ -41,7 +42,7 @@ def draw_factors(diagnosis: Diagnosis) -> Figure:
         draw_interval(axes, row, probe.accuracy, colour=_BLUE, marker="o")
         label = "always the commonest level" if row == 0 else None
         axes.plot([probe.majority], [row], "|", color=_INK, markersize=13, markeredgewidth=2, label=label)
-    axes.set_yticks(range(len(factors)), [_plain(factor.factor) for factor in factors])
+    axes.set_yticks(range(len(factors)), [spoken(factor.factor) for factor in factors])
     axes.set_ylim(len(factors) - 0.4, -0.7)
     tidy_axes(axes, "What a linear probe reads from the embedding", "pictures whose level is read right")
     mark_percent(axes)
@@ -61,9 +62,9 @@ def draw_levels(factors: Sequence[FactorDiagnosis]) -> Figure:
             draw_interval(axes, row, level.accuracy, colour=colour, marker=marker)
         axes.set_yticks(range(len(factor.levels)), [level.level for level in factor.levels])
         axes.set_ylim(len(factor.levels) - 0.4, -0.8)
-        tidy_axes(axes, f"{_plain(factor.factor)} (reference: {factor.reference})", "")
+        tidy_axes(axes, f"{spoken(factor.factor)} (reference: {factor.reference})", "")
         mark_percent(axes)
-    panels[-1].set_xlabel("right answers, 95 % intervals", fontsize=8.5)
+    panels[-1].set_xlabel(f"right answers, {INTERVAL} intervals", fontsize=8.5)
     return figure
 
 
@@ -78,11 +79,11 @@ def draw_effects(effects: Sequence[DemoEffect], outcome: Outcome) -> Figure:
         naive = 100 * effect.naive
         axes.plot([naive], [row + 0.22], "x", color=_RED, markersize=7, markeredgewidth=2,
                   label="naive difference" if row == 0 else None)  # fmt: skip
-    names = [f"{_plain(effect.factor)}\n{effect.control} → {effect.treated}" for effect in chosen]
+    names = [f"{spoken(effect.factor)}\n{effect.control} → {effect.treated}" for effect in chosen]
     axes.set_yticks(range(len(chosen)), names)
     axes.set_ylim(len(chosen) - 0.45, -0.55)
     title = "Effect on right answers" if outcome == "right" else "Pull towards what pre-training shows there"
-    tidy_axes(axes, title, "percentage points, 95 % intervals")
+    tidy_axes(axes, title, f"percentage points, {INTERVAL} intervals")
     figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=3, handletextpad=0.4)
     return figure
 
@@ -116,7 +117,3 @@ def _open(height: float) -> tuple[Figure, Axes]:
 def _draw_range(axes: Axes, row: float, estimate: Estimate, colour: str, marker: str, label: str | None) -> None:
     axes.plot([100 * estimate.low, 100 * estimate.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot([100 * estimate.value], [row], color=colour, marker=marker, markersize=6, linestyle="none", label=label)
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")

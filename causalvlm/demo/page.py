@@ -17,6 +17,7 @@ from causalvlm.demo.wording import OUTCOMES, tell
 from causalvlm.figures.graph import draw_graph
 from causalvlm.figures.style import to_bytes
 from causalvlm.identification.identify import identify
+from causalvlm.phrases import spoken
 from causalvlm.report.sections import list_settings, picture_source
 from causalvlm.report.write import fill_template
 from causalvlm.worlds.picto.assets import ATTRIBUTION
@@ -92,7 +93,7 @@ def to_page(result: DemoResult, pictures: Pictures, settings: DemoSettings, prov
         "strip": _strip(pictures.samples),
         "pairs": pairs,
         "changed": changed,
-        "shown": (SHOWN_FACTOR.replace("_", " "), FACTORS[SHOWN_FACTOR][0], FACTORS[SHOWN_FACTOR][-1]),
+        "shown": (spoken(SHOWN_FACTOR), FACTORS[SHOWN_FACTOR][0], FACTORS[SHOWN_FACTOR][-1]),
         "drawings": {name: picture_source(to_bytes(figure)) for name, figure in drawings.items()},
         "estimand": estimand.text(),
         "attribution": ATTRIBUTION,

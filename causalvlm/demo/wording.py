@@ -7,7 +7,7 @@ from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, Outcome, 
 from causalvlm.demo.settings import CONTROL, MODEL
 from causalvlm.diagnosis.diagnose import Diagnosis
 from causalvlm.intervals import Estimate, newcombe
-from causalvlm.phrases import difference, interval, percent, percents
+from causalvlm.phrases import difference, interval, percent, percents, spoken
 
 OUTCOMES: dict[Outcome, str] = {
     "right": "the prediction is right",
@@ -93,7 +93,7 @@ def _closeness(effects: Sequence[DemoEffect]) -> str:
 
 def _pull(effect: DemoEffect) -> str:
     what = (
-        f"Changing {_plain(effect.factor)} from {effect.control} to {effect.treated} and nothing else makes the model "
+        f"Changing {spoken(effect.factor)} from {effect.control} to {effect.treated} and nothing else makes the model "
         f"name a concept that pre-training shows at {effect.treated}"
     )
     if not effect.true.excludes(0.0):
@@ -135,11 +135,7 @@ def _points(shift: Estimate) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    plain = [_plain(name) for name in names]
+    plain = [spoken(name) for name in names]
     if len(plain) < 2:
         return plain[0] if plain else "none of the factors"
     return f"{', '.join(plain[:-1])} and {plain[-1]}"
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")

@@ -1,25 +1,36 @@
 """The sections of a report: a list, in order, and what each needs beside the diagnosis itself.
 
-A section is a template of its name in ``html/sections/`` and, where it needs more than the diagnosis, a function here.
+A section is a template of its name in ``html/sections/`` and a function here. What the function returns, the template
+finds under ``values``; the diagnosis itself and the confidence of intervals it finds beside it.
 """
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.findings import CAVEAT, summarize
 from causalvlm.diagnosis.levels import Cell, largest_loss
 from causalvlm.figures.diagnosis import draw_diagnosis
 from causalvlm.figures.style import to_bytes
+from causalvlm.phrases import spoken
 
 SHOWN_CLASSES = 40
 """Classes in the table of a factor, those that lose most margin."""
 
 Values = dict[str, object]
-"""What a template is filled with, by name."""
+"""What the template of a section is filled with, by name."""
 
 Provenance = Mapping[str, object]
 """More settings to print, such as seed, versions and commit."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every section is made from."""
+
+    diagnosis: Diagnosis
+    provenance: Provenance
 
 
 def list_settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -29,7 +40,7 @@ def list_settings(settings: Mapping[str, object]) -> list[tuple[str, str]]:
         >>> list_settings({"data_set": None, "versions": {"torch": "2"}})
         [('data set', '–'), ('versions', 'torch 2')]
     """
-    return [(name.replace("_", " "), _plain(value)) for name, value in settings.items()]
+    return [(spoken(name), _plain(value)) for name, value in settings.items()]
 
 
 def picture_source(content: bytes, *, kind: str = "png") -> str:
@@ -42,35 +53,31 @@ def picture_source(content: bytes, *, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _answer(diagnosis: Diagnosis, provenance: Provenance) -> Values:
-    del provenance
-    return {"answer": summarize(diagnosis), "caveat": CAVEAT}
+def _answer(report: Report) -> Values:
+    return {"answer": summarize(report.diagnosis), "caveat": CAVEAT}
 
 
-def _figure(diagnosis: Diagnosis, provenance: Provenance) -> Values:
-    del provenance
-    return {"figure": picture_source(to_bytes(draw_diagnosis(diagnosis)))}
+def _figure(report: Report) -> Values:
+    return {"figure": picture_source(to_bytes(draw_diagnosis(report.diagnosis)))}
 
 
-def _factors(diagnosis: Diagnosis, provenance: Provenance) -> Values:
-    del provenance
-    rows = {factor.factor: _rows(factor) for factor in diagnosis.factors}
+def _factors(report: Report) -> Values:
+    rows = {factor.factor: _rows(factor) for factor in report.diagnosis.factors}
     return {
         "rows": {name: found[:SHOWN_CLASSES] for name, found in rows.items()},
         "hidden": {name: max(0, len(found) - SHOWN_CLASSES) for name, found in rows.items()},
     }
 
 
-def _unreadable(diagnosis: Diagnosis, provenance: Provenance) -> Values:
-    del diagnosis, provenance
-    return {}
+def _unreadable(report: Report) -> Values:
+    return {"files": report.diagnosis.unreadable}
 
 
-def _settings(diagnosis: Diagnosis, provenance: Provenance) -> Values:
-    return {"settings": list_settings({**diagnosis.settings, **provenance})}
+def _settings(report: Report) -> Values:
+    return {"settings": list_settings({**report.diagnosis.settings, **report.provenance})}
 
 
-SECTIONS: dict[str, Callable[[Diagnosis, Provenance], Values]] = {
+SECTIONS: dict[str, Callable[[Report], Values]] = {
     "answer": _answer,
     "figure": _figure,
     "factors": _factors,

@@ -9,8 +9,8 @@ import jinja2
 from causalvlm.diagnosis.diagnose import Diagnosis
 from causalvlm.diagnosis.findings import CAVEAT, summarize
 from causalvlm.intervals import CONFIDENCE
-from causalvlm.phrases import INTERVAL
-from causalvlm.report.sections import SECTIONS, Provenance
+from causalvlm.phrases import INTERVAL, minus, spoken
+from causalvlm.report.sections import SECTIONS, Provenance, Report
 from cdc.files import refuse_overwrite, write_bytes
 
 
@@ -52,10 +52,16 @@ def render_report(
 
 
 def fill_template(template: str, values: Mapping[str, object]) -> str:
-    """Fill one of the package's HTML templates; every value is escaped, and a missing one is an error."""
+    """Fill one of the package's HTML templates; every value is escaped, and a missing one is an error.
+
+    Every template knows how certain intervals are, as `confidence` and in words as `interval`, and how numbers and
+    names are said, as the filters `minus` and `spoken`.
+    """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.PackageLoader("causalvlm.report", "html")
     )
+    environment.globals |= {"confidence": CONFIDENCE, "interval": INTERVAL}
+    environment.filters |= {"minus": minus, "spoken": spoken}
     return environment.get_template(template).render(**values)
 
 
@@ -78,13 +84,10 @@ def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
 def to_html(diagnosis: Diagnosis, provenance: Provenance) -> str:
     """The report as text; whatever comes from file names and class names is escaped."""
     source = diagnosis.source
+    report = Report(diagnosis, provenance)
     values: dict[str, object] = {
         "title": f"{source.backbone} on {source.data}" if source else "embedding table",
         "diagnosis": diagnosis,
-        "sections": list(SECTIONS),
-        "confidence": CONFIDENCE,
-        "interval": INTERVAL,
+        "sections": {name: values_of(report) for name, values_of in SECTIONS.items()},
     }
-    for values_of in SECTIONS.values():
-        values |= values_of(diagnosis, provenance)
     return fill_template("report.html", values)
