@@ -36,5 +36,11 @@ def demo(
         console().print(paragraph, markup=False)
         console().print()
     console().print(f"report saved in {report}", soft_wrap=True)
-    record = {**result.record(), "story": list(story), "report": str(report), "settings": vars(settings), "seed": seed}
+    record = {
+        **result.to_record(),
+        "story": list(story),
+        "report": str(report),
+        "settings": vars(settings),
+        "seed": seed,
+    }
     write_result(json, record, force=force)

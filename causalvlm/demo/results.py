@@ -61,7 +61,7 @@ class DemoEffect:
         half = ((self.estimate.high - self.estimate.low) ** 2 + (self.true.high - self.true.low) ** 2) ** 0.5 / 2
         return abs(self.estimate.value - self.true.value) <= half
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return {
             "factor": self.factor, "treated": self.treated, "control": self.control, "outcome": self.outcome,
@@ -97,7 +97,7 @@ class HalfScores:
         """Of the two accuracies."""
         return cdc.harmonic_mean(self.base, self.new)
 
-    def record(self) -> dict[str, float]:
+    def to_record(self) -> dict[str, float]:
         """Plain numbers for JSON."""
         return {"base": self.base, "new": self.new, "harmonic_mean": self.harmonic_mean}
 
@@ -137,14 +137,14 @@ class DemoResult:
         """The entry of one model and regime."""
         return next(entry for entry in self.regimes if (entry.model, entry.regime) == (model, regime))
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """The result as plain data for JSON."""
         return {
-            "zero_shot": self.adaptation.zero_shot.record(),
-            "adapted": self.adaptation.adapted.record(),
+            "zero_shot": self.adaptation.zero_shot.to_record(),
+            "adapted": self.adaptation.adapted.to_record(),
             "shifts": {"base": asdict(self.adaptation.base_shift), "new": asdict(self.adaptation.new_shift)},
             "counts": dict(self.adaptation.counts),
-            "effects": [effect.record() for effect in self.effects],
+            "effects": [effect.to_record() for effect in self.effects],
             "refused": [asdict(refusal) for refusal in self.refused],
             "regimes": [
                 {"model": entry.model, "regime": entry.regime, "n": entry.n, **_share(entry.accuracy)}

@@ -145,8 +145,8 @@ def diagnose(
     if not table.factors:
         raise InputError(
             "a diagnosis needs at least one task-irrelevant factor of the images; received data without any. Name the "
-            "folder levels (factors='domain/class', --factors domain/class), or a CSV file with a column file and one "
-            "column per factor (factors='factors.csv', --factors factors.csv)."
+            "folder levels (factors='domain/class'), or a CSV file with a column file and one column per factor "
+            "(factors='factors.csv')."
         )
     chosen = _references(table, reference or {})
     rng = rng or np.random.default_rng(0)

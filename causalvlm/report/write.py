@@ -60,9 +60,8 @@ def fill_template(template: str, values: Mapping[str, object]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.PackageLoader("causalvlm.report", "html")
     )
-    environment.globals |= {"confidence": CONFIDENCE, "interval": INTERVAL}
     environment.filters |= {"minus": minus, "spoken": spoken}
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(confidence=CONFIDENCE, interval=INTERVAL, **values)
 
 
 def to_record(diagnosis: Diagnosis) -> dict[str, Any]:

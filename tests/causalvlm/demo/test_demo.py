@@ -37,7 +37,7 @@ def page(study_of_a_few):
 
 class TestStudy:
     def test_record_is_json_with_the_keys_that_are_read(self, study_of_a_few):
-        record = json.loads(json.dumps(study_of_a_few[0].record(), allow_nan=False))
+        record = json.loads(json.dumps(study_of_a_few[0].to_record(), allow_nan=False))
         for half in ("zero_shot", "adapted"):
             scores = record[half]
             assert scores["harmonic_mean"] == pytest.approx(

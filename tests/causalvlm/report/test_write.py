@@ -13,7 +13,7 @@ from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 from causalvlm.figures.diagnosis import draw_diagnosis
 from causalvlm.figures.style import to_bytes
-from causalvlm.report import sections
+from causalvlm.report import sections, write
 from causalvlm.report.write import render_report, to_html, to_record
 
 
@@ -129,3 +129,16 @@ def test_a_section_is_a_template_and_a_line_in_the_list(monkeypatch):
     assert "<h2>Settings</h2>" in to_html(diagnosis, {})
     monkeypatch.delitem(sections.SECTIONS, "settings")
     assert "<h2>Settings</h2>" not in to_html(diagnosis, {})
+
+
+def test_a_section_cannot_replace_what_another_shows(monkeypatch):
+    factors, diagnosis = sections.SECTIONS["factors"], diagnose(table(), folds=3)
+    monkeypatch.setitem(sections.SECTIONS, "factors", lambda report: factors(report) | {"answer": (), "caveat": ""})
+    assert sections.CAVEAT in to_html(diagnosis, {})
+
+
+def test_the_page_names_the_confidence_that_intervals_have(monkeypatch):
+    diagnosis = diagnose(table(), folds=3)
+    assert to_html(diagnosis, {}).count("95 %") == 2
+    monkeypatch.setattr(write, "INTERVAL", "90 %")
+    assert to_html(diagnosis, {}).count("90 %") == 2
