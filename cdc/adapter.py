@@ -21,7 +21,7 @@ from cdc.data.images import read_image
 from cdc.errors import InputError
 from cdc.files import refuse_overwrite, write_bytes, write_json
 from cdc.images.encode import CacheFolder, encode_images
-from cdc.images.pixels import pictures_at_once, pixel_batches
+from cdc.images.pixels import pictures_at_once, pixel_batches, require_readable
 from cdc.methods.method import Classifier, Method, Task
 from cdc.methods.registry import build_method
 from cdc.progress import image_bar
@@ -160,12 +160,7 @@ class Adapter:
                 unreadable += [(paths[row], reason) for row, reason in batch.unreadable]
                 for _ in (*batch.rows, *batch.unreadable):
                     advance()
-        if not parts:
-            first = f"the first is {unreadable[0][0]}: {unreadable[0][1]}" if unreadable else "there is none"
-            raise InputError(
-                f"at least one image must be readable; received {len(paths)} files and can read none, {first}. Check "
-                "that the paths name image files."
-            )
+        require_readable(len(paths), unreadable)
         return Classified(Prediction.join(parts), tuple(kept), tuple(unreadable), None)
 
     def save(self, directory: Path | str, *, force: bool = False) -> None:

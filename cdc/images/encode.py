@@ -12,9 +12,8 @@ from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
 from cdc.data.images import UnreadableImageError, read_image
-from cdc.errors import InputError
 from cdc.images.cache import FeatureCache, default_cache, hash_file
-from cdc.images.pixels import pictures_at_once, render_ahead
+from cdc.images.pixels import pictures_at_once, render_ahead, require_readable
 from cdc.images.views import ViewPlan, augment, shrink
 from cdc.progress import image_bar
 
@@ -179,8 +178,7 @@ def _encode(
     progress: str | None,
 ) -> tuple[Tensor, tuple[int, ...], tuple[tuple[Path, str], ...]]:
     """Fields of the result: values, kept rows, unreadable files."""
-    if len(paths) == 0:
-        raise InputError("paths must name at least one image file; received none.")
+    require_readable(len(paths), ())
     size = pictures_at_once(batch_size, backbone)
     shape = (*recipe.shape, backbone.dim)
     store = _open_cache(cache, f"{backbone.fingerprint}/{recipe.name}/{VERSION}", shape)
@@ -232,12 +230,7 @@ def _leave_out(
 ) -> tuple[Tensor, tuple[int, ...], tuple[tuple[Path, str], ...]]:
     unreadable = tuple((paths[row], reasons[row]) for row in sorted(reasons))
     kept = tuple(row for row in range(len(paths)) if row not in reasons)
-    if not kept:
-        path, reason = unreadable[0]
-        raise InputError(
-            f"at least one image must be readable; received {len(paths)} files and can read none, "
-            f"the first is {path}: {reason}. Check that the paths name image files."
-        )
+    require_readable(len(paths), unreadable)
     return (values[list(kept)] if unreadable else values), kept, unreadable
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
 from cdc.data.images import UnreadableImageError
-from cdc.errors import require_at_least
+from cdc.errors import InputError, require_at_least
 
 Key = TypeVar("Key")
 
@@ -56,6 +57,29 @@ def pixel_batches(rows: Sequence[int], render: Callable[[int], Tensor], *, batch
             waiting = []
     if waiting:
         yield PixelBatch((), torch.zeros(0, 3, 1, 1), tuple(waiting))
+
+
+def require_readable(files: int, unreadable: Sequence[tuple[Path, str]]) -> None:
+    """Refuse a list of files that is empty, or of which none can be read.
+
+    Args:
+        files: how many there are.
+        unreadable: those that cannot be read, each with the reason.
+
+    Raises:
+        InputError: if nothing is left.
+
+    Example:
+        >>> require_readable(2, [(Path("broken.jpg"), "image file is truncated")])
+    """
+    if files == 0:
+        raise InputError("paths must name at least one image file; received none.")
+    if len(unreadable) == files:
+        path, reason = unreadable[0]
+        raise InputError(
+            f"at least one image must be readable; received {files} files and can read none, the first is {path}: "
+            f"{reason}. Check that the paths name image files."
+        )
 
 
 def pictures_at_once(batch_size: int | None, backbone: Backbone) -> int:

@@ -15,7 +15,7 @@ from cdc.data.images import UnreadableImageError, read_image
 from cdc.errors import InputError
 from cdc.images.cache import hash_file
 from cdc.images.encode import CacheFolder, encode_views, working_size
-from cdc.images.pixels import pixel_batches
+from cdc.images.pixels import pixel_batches, require_readable
 from cdc.images.views import ViewPlan, augment, shrink
 from cdc.methods.method import CachedViews, Pixels, Trainable
 
@@ -176,12 +176,7 @@ def _list_pixels(
             good[row] = hash_file(example.path)
         except UnreadableImageError as error:
             unreadable.append((example.path, error.reason))
-    if not good:
-        reason = f"the first is {unreadable[0][0]}: {unreadable[0][1]}" if unreadable else "there is none"
-        raise InputError(
-            f"at least one training image must be readable; of {len(dataset.train)} none is, {reason}. Check that the "
-            "paths name image files."
-        )
+    require_readable(len(dataset.train), unreadable)
     labels = torch.tensor([dataset.train[row].label for row in good], device=backbone.device)
     paths = tuple(dataset.train[row].path for row in good)
     shots = PixelShots(paths, tuple(good.values()), labels, dataset.fingerprint, plan, backbone)
