@@ -16,6 +16,9 @@ from torch import Tensor
 from cdc.beliefs.evidence import Opinion
 from cdc.errors import InputError, require_share
 
+SMALLEST_BELIEF = 1e-300
+"""Sums of beliefs below this count as none: what they would be divided into is none either."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -24,13 +27,18 @@ class Prediction:
     Attributes:
         belief: [N, K], mass on each class.
         uncertainty: [N], mass on "I do not know".
+        energy: [N], -logsumexp of the logits over the classes, higher for strangers (Liu et al., NeurIPS 2020), mean
+            over templates where there are several; None for a prediction that was not made from logits.
         probabilities: [N, K], mean of the Dirichlet: b_k + u / K.
         logits: [N, K], log-probabilities up to a constant per row.
         labels: [N], most believed class.
+        vacuity: [N], doubt for want of evidence.
+        dissonance: [N], doubt because evidence speaks for several classes.
     """
 
     belief: Float[Tensor, "rows classes"]
     uncertainty: Float[Tensor, " rows"]
+    energy: Float[Tensor, " rows"] | None = None
     _logits: Float[Tensor, "rows classes"] | None = None
 
     @classmethod
@@ -41,7 +49,7 @@ class Prediction:
             >>> Prediction.from_logits(torch.zeros(1, 2)).belief
             tensor([[0.5000, 0.5000]])
         """
-        return cls(logits.softmax(-1), logits.new_zeros(len(logits)), logits)
+        return cls(logits.softmax(-1), logits.new_zeros(len(logits)), -logits.logsumexp(-1), logits)
 
     @classmethod
     def join(cls, parts: "Sequence[Prediction]") -> "Prediction":
@@ -52,8 +60,13 @@ class Prediction:
             >>> len(Prediction.join([one, one]).labels)
             2
         """
-        joined = (torch.cat([getattr(part, name) for part in parts]) for name in ("belief", "uncertainty", "logits"))
-        return cls(*joined)
+        energies = [part.energy for part in parts if part.energy is not None]
+        return cls(
+            belief=torch.cat([part.belief for part in parts]),
+            uncertainty=torch.cat([part.uncertainty for part in parts]),
+            energy=torch.cat(energies) if len(energies) == len(parts) else None,
+            _logits=torch.cat([part.logits for part in parts]),
+        )
 
     @property
     def probabilities(self) -> Float[Tensor, "rows classes"]:
@@ -74,6 +87,37 @@ class Prediction:
     def labels(self) -> Int[Tensor, " rows"]:
         """Most believed class of each row."""
         return self.belief.argmax(-1)
+
+    @property
+    def vacuity(self) -> Float[Tensor, " rows"]:
+        """Doubt for want of evidence: the uncertainty mass u; zero for a softmax, which claims to know.
+
+        Jøsang, Cho & Chen, Uncertainty Characteristics of Subjective Opinions, FUSION 2018.
+        """
+        return self.uncertainty
+
+    @property
+    def dissonance(self) -> Float[Tensor, " rows"]:
+        """Doubt because evidence speaks for several classes: from 0, all belief on one class, to 1 - u.
+
+        sum_k b_k sum_{j != k} b_j Bal(b_j, b_k) / sum_{j != k} b_j with Bal(a, b) = 1 - |a - b| / (a + b) (Jøsang,
+        Cho & Chen, FUSION 2018). Templates that are each sure of another class make a fused opinion of this kind.
+
+        Example:
+            >>> torn = Prediction(torch.tensor([[0.4, 0.4], [0.8, 0.0]]), uncertainty=torch.tensor([0.2, 0.2]))
+            >>> torn.dissonance
+            tensor([0.8000, 0.0000])
+        """
+        # Class by class, so that no more than [N, K] is held for a thousand classes.
+        belief = self.belief.double()
+        others = belief.sum(-1, keepdim=True) - belief
+        balanced = torch.zeros_like(belief)
+        for rival in belief.unbind(-1):
+            both = belief + rival[:, None]
+            balanced += rival[:, None] * 2 * torch.minimum(belief, rival[:, None]) / both.clamp(min=SMALLEST_BELIEF)
+        balanced -= belief  # each class balances itself perfectly, and is not its own rival
+        share = balanced.clamp(min=0) / others.clamp(min=SMALLEST_BELIEF)
+        return (belief * share).sum(-1).float()
 
 
 def combine(opinions: Opinion, *, independence: float = 1.0) -> Prediction:

@@ -5,7 +5,7 @@ The method of "Rethinking Misalignment in Vision-Language Model Adaptation from 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 import torch
@@ -81,14 +81,16 @@ class TemplateClassifier:
 
     def __call__(self, images: Float[Tensor, "rows dim"]) -> Prediction:
         """The templates' opinions on the one clean view, fused."""
-        return combine_evidence(self._evidence(images), independence=self.config.independence)
+        logits = self._logits(images)
+        fused = combine_evidence(self.config.evidence(logits), independence=self.config.independence)
+        return replace(fused, energy=-logits.logsumexp(-1).mean(0))
 
     def opinions(self, images: Float[Tensor, "rows dim"]) -> Opinion:
         """What each template says of each image: the values of the mediator S."""
-        return to_opinion(self._evidence(images))
+        return to_opinion(self.config.evidence(self._logits(images)))
 
-    def _evidence(self, images: Float[Tensor, "rows dim"]) -> Float[Tensor, "templates rows classes"]:
-        return self.config.evidence(self.backbone.logits(images.expand(len(self.text), -1, -1), self.text))
+    def _logits(self, images: Float[Tensor, "rows dim"]) -> Float[Tensor, "templates rows classes"]:
+        return self.backbone.logits(images.expand(len(self.text), -1, -1), self.text)
 
 
 @final

@@ -152,3 +152,31 @@ def test_masses_that_do_not_sum_to_one_are_refused():
 def test_independence_out_of_range_is_refused(independence):
     with pytest.raises(cdc.InputError, match=f"between 0 and 1; received {independence}"):
         cdc.combine(to_opinion(torch.ones(2, 1, 2)), independence=independence)
+
+
+def test_dissonance_is_the_sum_over_pairs_of_its_definition():
+    belief = torch.tensor([[0.5, 0.3, 0.1, 0.0], [0.25, 0.25, 0.25, 0.25], [0.9, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+
+    def by_hand(b: list[float]) -> float:
+        total = 0.0
+        for k, own in enumerate(b):
+            rivals = [other for j, other in enumerate(b) if j != k]
+            balance = [1 - abs(own - other) / (own + other) if own + other else 0.0 for other in rivals]
+            if sum(rivals):
+                total += own * sum(r * x for r, x in zip(rivals, balance, strict=True)) / sum(rivals)
+        return total
+
+    found = Prediction(belief, 1 - belief.sum(-1)).dissonance
+
+    torch.testing.assert_close(found, torch.tensor([by_hand(row) for row in belief.double().tolist()]))
+
+
+def test_joined_predictions_keep_their_energy_where_all_have_one():
+    logits = torch.tensor([[1.0, 2.0], [0.0, -3.0]])
+    whole = Prediction.from_logits(logits)
+
+    joined = Prediction.join([Prediction.from_logits(logits[:1]), Prediction.from_logits(logits[1:])])
+    bare = Prediction.join([whole, Prediction(whole.belief, whole.uncertainty)])
+
+    torch.testing.assert_close(joined.energy, -torch.logsumexp(logits, -1))
+    assert bare.energy is None
