@@ -26,8 +26,8 @@ def adapt(
 
     Args:
         data: a data set, its name, a folder or a CSV file.
-        method: the name of a registered method (such as ``"cdc"`` or ``"maple"``), or a config with settings of
-            your own.
+        method: the name of a registered method or of a variant (such as ``"maple"`` or ``"cdc:paper"``), or a config
+            with settings of your own.
         backbone: a loaded backbone, or the name of one (float32); ``"picto"`` knows pictograms, not photographs.
         shots: training images per class.
         seed: of the drawn shots, the initial tokens and the shuffling.
@@ -46,9 +46,9 @@ def adapt(
         >>> adapt(data, "zero-shot").class_names
         ('cat', 'dog')
     """
-    config = cdc.find_method(method).config() if isinstance(method, str) else method
+    config = cdc.method_config(method) if isinstance(method, str) else method
     dataset = data if isinstance(data, cdc.ImageDataset) else load_dataset(data)
     towers = cdc.load_backbone(backbone, device=device) if isinstance(backbone, str) else backbone
-    settings = settings or cdc.FitSettings(training=cdc.default_training(towers.name))
+    settings = settings or cdc.FitSettings(training=cdc.default_training(towers.name, config))
     training = replace(settings.training, seed=seed)
     return cdc.fit(dataset, config, towers, replace(settings, shots=shots, classes=classes, training=training))

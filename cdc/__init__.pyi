@@ -50,6 +50,7 @@ from .methods.method import Task as Task
 from .methods.method import Trainable as Trainable
 from .methods.registry import METHODS as METHODS
 from .methods.registry import find_method as find_method
+from .methods.registry import method_config as method_config
 from .methods.registry import method_from_record as method_from_record
 from .methods.registry import method_record as method_record
 from .methods.registry import register_method as register_method

@@ -64,7 +64,7 @@ def adapt(
         refuse_overwrite(out / name, force=force)
     config = configure(method, settings)
     chosen = {"epochs": epochs, "learning_rate": learning_rate}
-    training = replace(cdc.default_training(backbone), **{k: v for k, v in chosen.items() if v is not None})
+    training = replace(cdc.default_training(backbone, config), **{k: v for k, v in chosen.items() if v is not None})
     dataset = load_dataset(data, root=root, factors=factors)
     towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
     fit = cdc.FitSettings(

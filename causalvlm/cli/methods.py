@@ -28,7 +28,11 @@ def methods(json: JsonOption = None, force: ForceOption = False) -> None:
         say.print(f"{name:12s} {entry.help}", markup=False, soft_wrap=True)
         for setting, value in settings.items():
             say.print(f"{'':14s}--set {setting}={_written(value)}", markup=False, soft_wrap=True)
-        found[name] = {"help": entry.help, "settings": settings}
+        variants = {f"{name}:{variant}": differs for variant, differs in entry.variants.items()}
+        for variant, differs in variants.items():
+            changed = ", ".join(f"{setting}={_written(value)}" for setting, value in differs.items())
+            say.print(f"{variant:12s} {changed}", markup=False, soft_wrap=True)
+        found[name] = {"help": entry.help, "settings": settings, "variants": variants}
     write_result(json, {"methods": found}, force=force)
 
 
@@ -36,7 +40,7 @@ def configure(method: str, pairs: Sequence[str] | None) -> "cdc.MethodConfig":
     """The settings of a method, with the defaults changed as ``--set`` says.
 
     Args:
-        method: name of a registered method.
+        method: name of a registered method, or of a variant such as ``"cdc:paper"``.
         pairs: such as ``"templates=8"`` or, for a setting within a setting, ``"evidence.temperature=2"``.
 
     Raises:
@@ -46,7 +50,7 @@ def configure(method: str, pairs: Sequence[str] | None) -> "cdc.MethodConfig":
         >>> configure("cdc", ["templates=8", "evidence.temperature=2"]).evidence.temperature
         2.0
     """
-    record = cdc.method_record(cdc.find_method(method).config())
+    record = cdc.method_record(cdc.method_config(method))
     known = _flat(record)
     for pair in pairs or ():
         name, equals, text = pair.partition("=")

@@ -1,7 +1,7 @@
 """The methods by name: the only place that names them. A method of one's own joins them by `register_method`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from cdc.backbones.backbone import Backbone
@@ -26,11 +26,13 @@ class Entry:
         config: class of its settings.
         method: makes it from towers, settings and task.
         help: one line on what it does.
+        variants: further settings that have a name of their own, such as ``cdc:paper``, each with how it differs.
     """
 
     config: type[Any]
     method: MethodClass
     help: str
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 METHODS: dict[str, Entry] = {
@@ -101,6 +103,33 @@ def find_method(name: str) -> Entry:
             "cdc.register_method first."
         )
     return METHODS[name]
+
+
+def method_config(name: str) -> MethodConfig:
+    """The settings that a name stands for: a method's defaults, or a named variant of them after a colon.
+
+    Raises:
+        InputError: if there is no such method or variant.
+
+    Example:
+        >>> method_config("coop")
+        CoOpConfig(context_tokens=4)
+        >>> method_config("coop:best")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: coop has no variants; received 'coop:best'. ...
+    """
+    method, colon, variant = name.partition(":")
+    entry = find_method(method)
+    if not colon:
+        return entry.config()
+    if variant not in entry.variants:
+        known = ", ".join(f"{method}:{known}" for known in entry.variants)
+        raise InputError(
+            f"{method} has {f'the variants {known}' if known else 'no variants'}; received {name!r}. See causalvlm "
+            "methods."
+        )
+    return entry.config(**entry.variants[variant])
 
 
 def build_method(config: MethodConfig, backbone: Backbone, task: Task) -> Method:

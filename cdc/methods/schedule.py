@@ -1,13 +1,16 @@
 """How long and how fast a method trains: settings of the optimizer, and the learning rate of every epoch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cdc.errors import InputError, require_at_least
 
 WARM_UP_RATE = 1e-5
 """Constant learning rate of the first epoch (CoOp's published schedule)."""
+
+RATE_FACTORS = {"photo": 50, "picto": 5, "picto-unconfounded": 5}
+"""By what to multiply learning rates that were published for CLIP models, for backbones that are not one."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,10 @@ class TrainingConfig:
             raise InputError(f"optimizer must be sgd or adamw; received {self.optimizer!r}.")
 
 
-def default_training(backbone_name: str) -> TrainingConfig:
+def default_training(backbone_name: str, method: object = None) -> TrainingConfig:
     """How a method is trained on a backbone unless the user says otherwise.
+
+    A method whose settings have a class variable `published`, a `TrainingConfig`, is trained as its paper says.
 
     CLIP models get CoOp's published rate, batch and number of epochs for its largest data set (Zhou et al., IJCV 2022).
     The word embeddings of `photo` are about five times larger and its logits five times smaller, so its rate is its
@@ -52,13 +57,12 @@ def default_training(backbone_name: str) -> TrainingConfig:
         >>> [default_training(name).learning_rate for name in ("ViT-B-16", "photo", "picto")]
         [0.002, 0.1, 0.01]
     """
-    match backbone_name:
-        case "photo":
-            return TrainingConfig(epochs=15, batch_size=80, learning_rate=0.1)
-        case "picto" | "picto-unconfounded":
-            return TrainingConfig(learning_rate=0.01)
-        case _:
-            return TrainingConfig()
+    published = getattr(method, "published", None)
+    factor = RATE_FACTORS.get(backbone_name, 1)
+    if isinstance(published, TrainingConfig):
+        return replace(published, learning_rate=factor * published.learning_rate)
+    recipe = TrainingConfig(epochs=15, batch_size=80) if backbone_name == "photo" else TrainingConfig()
+    return replace(recipe, learning_rate=factor * recipe.learning_rate)
 
 
 def learning_rate_at(epoch: int, config: TrainingConfig) -> float:
