@@ -126,8 +126,8 @@ def method_config(name: str) -> MethodConfig:
     if variant not in entry.variants:
         known = ", ".join(f"{method}:{known}" for known in entry.variants)
         raise InputError(
-            f"{method} has {f'the variants {known}' if known else 'no variants'}; received {name!r}. See causalvlm "
-            "methods."
+            f"{method} has {f'the variants {known}' if known else 'no variants'}; received {name!r}. cdc.METHODS lists "
+            "them."
         )
     return entry.config(**entry.variants[variant])
 
