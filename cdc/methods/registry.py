@@ -43,7 +43,12 @@ METHODS: dict[str, Entry] = {
         Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
         Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),
         Entry(MaPLeConfig, MaPLe, "deep prompts in both towers, coupled; trains on pixels"),
-        Entry(ZeroShotConfig, ZeroShot, "the data set's hand-crafted template; nothing to train"),
+        Entry(
+            ZeroShotConfig,
+            ZeroShot,
+            "the data set's hand-crafted template; nothing to train",
+            variants={"ensemble": {"ensemble": True}},
+        ),
     )
 }
 """Every method by the name of its settings."""
@@ -114,6 +119,8 @@ def method_config(name: str) -> MethodConfig:
     Example:
         >>> method_config("coop")
         CoOpConfig(context_tokens=4)
+        >>> method_config("zero-shot:ensemble")
+        ZeroShotConfig(ensemble=True)
         >>> method_config("coop:best")
         Traceback (most recent call last):
         ...
