@@ -15,6 +15,7 @@ from cdc.beliefs.fusion import Prediction
 from cdc.errors import require_at_least
 from cdc.methods.layers import seeded_linear
 from cdc.methods.method import Pixels, Reads, Task, Trainable
+from cdc.methods.schedule import TrainingConfig
 from cdc.prompts.templates import PHRASES, start_contexts
 from cdc.prompts.text_encoding import Prompts, encode_prompts, initial_contexts, tokenize_prompts
 
@@ -29,8 +30,7 @@ class MaPLeConfig:
     As in the published code, the context takes the place of the first words of "a photo of a" and the others stay: with
     two tokens a prompt reads "[v1] [v2] of a dog.", which the published numbers were made with.
 
-    Published training: 5 epochs, batch 4, rate 0.0035 for base-to-new; 2 epochs, rate 0.0026 and depth 3 across data
-    sets.
+    `published` is for base-to-new; across data sets it is 2 epochs, rate 0.0026 and depth 3.
 
     Attributes:
         context_tokens: learnable tokens in each prompted layer of each tower.
@@ -39,6 +39,7 @@ class MaPLeConfig:
     """
 
     name: ClassVar[str] = "maple"
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=5, batch_size=4, learning_rate=0.0035)
 
     context_tokens: int = 2
     depth: int = 9
