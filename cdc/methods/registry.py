@@ -12,6 +12,7 @@ from cdc.methods.coop import CoOp, CoOpConfig
 from cdc.methods.kgcoop import KgCoOp, KgCoOpConfig
 from cdc.methods.maple import MaPLe, MaPLeConfig
 from cdc.methods.method import Method, MethodConfig, Task
+from cdc.methods.promptsrc import PromptSRC, PromptSRCConfig
 from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
 
 MethodClass = Callable[[Backbone, Any, Task], Method]
@@ -43,6 +44,7 @@ METHODS: dict[str, Entry] = {
         Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
         Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),
         Entry(MaPLeConfig, MaPLe, "deep prompts in both towers, coupled; trains on pixels"),
+        Entry(PromptSRCConfig, PromptSRC, "deep prompts in both towers, held near the frozen model; trains on pixels"),
         Entry(
             ZeroShotConfig,
             ZeroShot,

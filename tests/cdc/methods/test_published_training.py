@@ -11,6 +11,7 @@ PUBLISHED = {  # epochs, batch size, peak rate
     "cocoop": (10, 1, 0.002),
     "kgcoop": (100, 128, 0.002),
     "maple": (5, 4, 0.0035),
+    "promptsrc": (20, 4, 0.0025),
 }
 
 
