@@ -12,6 +12,7 @@ from cdc.methods.coop import CoOp, CoOpConfig
 from cdc.methods.kgcoop import KgCoOp, KgCoOpConfig
 from cdc.methods.maple import MaPLe, MaPLeConfig
 from cdc.methods.method import Method, MethodConfig, Task
+from cdc.methods.promptsrc import PromptSRC, PromptSRCConfig
 from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
 
 MethodClass = Callable[[Backbone, Any, Task], Method]
@@ -43,7 +44,13 @@ METHODS: dict[str, Entry] = {
         Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
         Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),
         Entry(MaPLeConfig, MaPLe, "deep prompts in both towers, coupled; trains on pixels"),
-        Entry(ZeroShotConfig, ZeroShot, "the data set's hand-crafted template; nothing to train"),
+        Entry(PromptSRCConfig, PromptSRC, "deep prompts in both towers, held near the frozen model; trains on pixels"),
+        Entry(
+            ZeroShotConfig,
+            ZeroShot,
+            "the data set's hand-crafted template; nothing to train",
+            variants={"ensemble": {"ensemble": True}},
+        ),
     )
 }
 """Every method by the name of its settings."""
@@ -114,6 +121,8 @@ def method_config(name: str) -> MethodConfig:
     Example:
         >>> method_config("coop")
         CoOpConfig(context_tokens=4)
+        >>> method_config("zero-shot:ensemble")
+        ZeroShotConfig(ensemble=True)
         >>> method_config("coop:best")
         Traceback (most recent call last):
         ...
