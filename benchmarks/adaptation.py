@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 import cdc
@@ -29,47 +30,57 @@ RESULTS = Path(__file__).parent / "results" / "adaptation.json"
 CLASSES, SHOTS, VIEWS, EPOCHS, IMAGES, REPEATS = 50, 16, 4, 4, 192, 7
 
 
-def class_names() -> list[str]:
-    """Fifty short names of things."""
+def class_names(count: int = CLASSES) -> tuple[str, ...]:
+    """Short names of things."""
     import open_clip
 
-    return [name.split(",")[0] for name in open_clip.IMAGENET_CLASSNAMES[:CLASSES]]
+    return tuple(name.split(",")[0] for name in open_clip.IMAGENET_CLASSNAMES[:count])
 
 
-def epoch_seconds(backbone: cdc.Backbone) -> list[float]:
+def finish(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def epoch_seconds(backbone: cdc.Backbone, *, classes: int = CLASSES, epochs: int = EPOCHS) -> list[float]:
     """Seconds of each epoch after the first, which warms the machine up."""
     config = cdc.CDCConfig()
     generator = torch.Generator().manual_seed(0)
-    values = torch.randn(CLASSES * SHOTS, config.templates, VIEWS, backbone.dim, generator=generator)
-    labels = torch.arange(CLASSES).repeat_interleave(SHOTS)
-    shots = FeatureShots(functional.normalize(values, dim=-1), labels, "random")
-    method = build_method(config, backbone, Task(tuple(class_names()), "a photo of a {}.", seed=1))
+    values = torch.randn(classes * SHOTS, config.templates, VIEWS, backbone.dim, generator=generator)
+    labels = torch.arange(classes).repeat_interleave(SHOTS).to(backbone.device)
+    shots = FeatureShots(functional.normalize(values, dim=-1).to(backbone.device), labels, "random")
+    method = build_method(config, backbone, Task(class_names(classes), "a photo of a {}.", seed=1))
     if not isinstance(method, cdc.CDC):
         raise TypeError("a CDC config builds a CDC")
     ends: list[float] = [time.perf_counter()]
-    training = replace(cdc.default_training("photo"), epochs=EPOCHS + 1)
+    training = replace(cdc.default_training(backbone.name), epochs=epochs + 1)
+    # The mean loss that `train` reports is read from the device, which has then finished the epoch.
     train(method, shots, training, progress=lambda _finished, _loss: ends.append(time.perf_counter()))
     return [end - start for start, end in itertools.pairwise(ends[1:])]
 
 
-def images_per_second(backbone: cdc.Backbone) -> dict[str, list[float]]:
+def images_per_second(
+    backbone: cdc.Backbone, pixels: Tensor, *, classes: int = CLASSES, repeats: int = REPEATS
+) -> dict[str, list[float]]:
     """Images a second of zero-shot and CDC, one pair of timings a repeat."""
-    names = class_names()
-    empty = cdc.ImageDataset("names", tuple(names), train=(), validation=(), test=())
+    names = class_names(classes)
+    empty = cdc.ImageDataset("names", names, train=(), validation=(), test=())
     zero_shot = cdc.fit(empty, cdc.ZeroShotConfig(), backbone)
-    method = build_method(cdc.CDCConfig(), backbone, Task(tuple(names), "a photo of a {}.", seed=1))
+    method = build_method(cdc.CDCConfig(), backbone, Task(names, "a photo of a {}.", seed=1))
     adapters = {"zero-shot": zero_shot, "cdc": cdc.Adapter(method, zero_shot.card)}
-    pixels = torch.randn(IMAGES, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     speeds: dict[str, list[float]] = {name: [] for name in adapters}
     for adapter in adapters.values():
         adapter.classifier()  # once per class list, as in use
-    for repeat in range(REPEATS + 1):
+    for repeat in range(repeats + 1):
         for name, adapter in adapters.items():
+            finish(backbone.device)
             start = time.perf_counter()
             for batch in pixels.split(64):
                 adapter.classifier()(backbone.encode_images(batch))
+            finish(backbone.device)
             if repeat > 0:  # the first pass warms up
-                speeds[name].append(IMAGES / (time.perf_counter() - start))
+                speeds[name].append(len(pixels) / (time.perf_counter() - start))
     return speeds
 
 
@@ -82,7 +93,8 @@ def main() -> None:
     """Measure, print and write."""
     backbone = cdc.load_backbone("photo")
     epochs = epoch_seconds(backbone)
-    speeds = images_per_second(backbone)
+    pixels = torch.randn(IMAGES, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    speeds = images_per_second(backbone, pixels)
     ratios = [mine / theirs for mine, theirs in zip(speeds["cdc"], speeds["zero-shot"], strict=True)]
     result = {
         "epoch_seconds": summary(epochs),

@@ -36,6 +36,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import cdc
+from cdc.backbones.backbone import DTYPES, Precision
 from cdc.files import write_json
 from cdc.prompts.text_encoding import encode_prompts, tokenize_prompts
 
@@ -53,22 +54,30 @@ Step = Callable[[], tuple[Tensor, Tensor]]
 """One forward and backward pass, from nothing to features and the gradient of the contexts."""
 
 
-def prepare(names: Sequence[str], *, chunk: int) -> tuple[Step, Step]:
+def prepare(
+    names: Sequence[str],
+    *,
+    chunk: int,
+    architecture: str = ARCHITECTURE,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+) -> tuple[Step, Step]:
     """The usual way's step and ours, on the same weights, contexts and loss."""
     logging.disable(logging.WARNING)  # that the weights are random is known
-    backbone = cdc.load_backbone(ARCHITECTURE)
+    backbone = cdc.load_backbone(architecture, None, device, precision)
     torch.manual_seed(0)  # the seed of `load_backbone`: the same random weights
-    model: Any = open_clip.create_model(ARCHITECTURE).eval().requires_grad_(False)
+    model: Any = open_clip.create_model(architecture).eval().requires_grad_(False)
+    model.to(device, DTYPES[precision])
     generator = torch.Generator().manual_seed(1)
-    start = torch.randn(TEMPLATES, TOKENS, backbone.text.width, generator=generator) * 0.02
-    weights = torch.randn(TEMPLATES, len(names), backbone.dim, generator=generator)
+    start = torch.randn(TEMPLATES, TOKENS, backbone.text.width, generator=generator).to(device) * 0.02
+    weights = torch.randn(TEMPLATES, len(names), backbone.dim, generator=generator).to(device)
     texts = [f"{'X ' * TOKENS}{name.replace('_', ' ')}." for name in names]
-    ids = open_clip.get_tokenizer(ARCHITECTURE)(texts)
+    ids = open_clip.get_tokenizer(architecture)(texts).to(device)
     prompts = tokenize_prompts(backbone, names, context_tokens=TOKENS)
 
     def usual() -> tuple[Tensor, Tensor]:
         contexts = start.clone().requires_grad_()
-        pairs = torch.cartesian_prod(torch.arange(TEMPLATES), torch.arange(len(names)))
+        pairs = torch.cartesian_prod(torch.arange(TEMPLATES), torch.arange(len(names))).to(device)
         features = []
         for part_of_pairs in pairs.split(chunk):
             template, label = part_of_pairs.unbind(1)
@@ -89,11 +98,11 @@ def prepare(names: Sequence[str], *, chunk: int) -> tuple[Step, Step]:
 def full_forward(model: Any, ids: Tensor, contexts: Tensor) -> Tensor:  # noqa: ANN401
     """Unit-length features as prompt learners compute them: 77 tokens through open_clip's own transformer."""
     embeddings = model.token_embedding(ids)
-    embeddings = torch.cat([embeddings[:, :1], contexts, embeddings[:, 1 + TOKENS :]], dim=1)
+    embeddings = torch.cat([embeddings[:, :1], contexts.to(embeddings), embeddings[:, 1 + TOKENS :]], dim=1)
     states = model.transformer(embeddings + model.positional_embedding, attn_mask=model.attn_mask)
     states = model.ln_final(states)
-    pooled = states[torch.arange(len(ids)), ids.argmax(dim=-1)]
-    return functional.normalize(pooled @ model.text_projection, dim=-1)
+    pooled = states[torch.arange(len(ids), device=ids.device), ids.argmax(dim=-1)]
+    return functional.normalize((pooled @ model.text_projection).float(), dim=-1)
 
 
 def gradient_of(contexts: Tensor) -> Tensor:

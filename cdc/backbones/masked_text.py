@@ -82,10 +82,15 @@ class MaskedText(TextTower):
         embeddings = torch.cat([shared, endings], dim=2).flatten(0, 1)
         mask = (ends != self._pad_id).long()
         mask = torch.cat([mask.new_ones(classes, opening.shape[1]), mask], dim=1).repeat(templates, 1)
-        output = self._transformer(inputs_embeds=embeddings, attention_mask=mask)
-        return self._head(output, mask).unflatten(0, (templates, classes))
+        return self._run(mask, inputs_embeds=embeddings).unflatten(0, (templates, classes))
 
     def encode(self, ids: Int[Tensor, "classes tokens"]) -> Float[Tensor, "classes dim"]:
         """Features of plain prompts from their ids."""
-        mask = (ids != self._pad_id).long()
-        return self._head(self._transformer(input_ids=ids, attention_mask=mask), mask)
+        return self._run((ids != self._pad_id).long(), input_ids=ids)
+
+    def _run(self, mask: Int[Tensor, "rows tokens"], **inputs: Tensor) -> Float[Tensor, "rows dim"]:
+        # As what is added to the attention scores: given a mask of ones and zeros, transformers asks whether there is
+        # any padding, and a GPU has to come to rest to tell.
+        dtype = self._embeddings.weight.dtype
+        padding = (1 - mask[:, None, None]).to(dtype) * torch.finfo(dtype).min
+        return self._head(self._transformer(attention_mask=padding, **inputs), mask)

@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import cdc
 from cdc.methods.schedule import TrainingConfig
 from cdc.training.loop import train
+from tests.cdc.conftest import KINDS
 from tests.cdc.training.test_loop import make_method, make_shots
 
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "repeat_interleave.Tensor")
@@ -50,6 +51,15 @@ def test_one_wait_an_epoch(config, batch_size, tiny_backbone):
     with CountWaits() as counter:
         train(method, shots, TrainingConfig(epochs=3, batch_size=batch_size))
     assert len(counter.met) == 3, counter.met
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kind_of_text_tower_waits(kind, model_folder):
+    method = make_method(cdc.load_backbone(str(model_folder(kind))), cdc.CoOpConfig())
+    images, labels = torch.randn(4, 1, method.backbone.dim), torch.arange(4)
+    with CountWaits() as counter:
+        method.loss(images, labels, progress=0.5).backward()
+    assert counter.met == []
 
 
 def test_parameters_stay_float32_whatever_the_towers_precision(tiny_clip_folder):
