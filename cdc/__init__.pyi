@@ -36,6 +36,7 @@ from .images.encode import encode_views as encode_views
 from .images.views import ViewPlan as ViewPlan
 from .methods.cdc import CDC as CDC
 from .methods.cdc import CDCConfig as CDCConfig
+from .methods.cdc import LossWeights as LossWeights
 from .methods.cocoop import CoCoOpConfig as CoCoOpConfig
 from .methods.coop import CoOpConfig as CoOpConfig
 from .methods.kgcoop import KgCoOpConfig as KgCoOpConfig
@@ -43,9 +44,11 @@ from .methods.maple import MaPLeConfig as MaPLeConfig
 from .methods.method import CachedViews as CachedViews
 from .methods.method import Classifier as Classifier
 from .methods.method import CosineClassifier as CosineClassifier
+from .methods.method import HeldOut as HeldOut
 from .methods.method import Method as Method
 from .methods.method import MethodConfig as MethodConfig
 from .methods.method import Pixels as Pixels
+from .methods.method import Rehearsal as Rehearsal
 from .methods.method import Task as Task
 from .methods.method import Trainable as Trainable
 from .methods.promptsrc import PromptSRCConfig as PromptSRCConfig

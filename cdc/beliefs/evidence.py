@@ -23,41 +23,62 @@ EVIDENCE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The functions g by name: never negative, finite for finite scores."""
 
+CENTRES = ("level", "row", "none")
+"""What logits are measured from."""
+
 
 @dataclass(frozen=True)
 class EvidenceFunction:
-    """How logits become evidence, e = g((logits - centre) / temperature - offset); [ours], the source names no g.
+    """How logits become evidence, e = g((logits - centre) / temperature); [ours], the source names no g.
+
+    With ``"exp"`` and one centre for all rows, the uncertainty K / (K + sum e) of a class list is a monotone function
+    of the energy -logsumexp(logits / temperature), which tells strangers (Liu et al., NeurIPS 2020); a centre of each
+    row's own discards the level of the logits, and with it that.
 
     Attributes:
         kind: g, a name in `EVIDENCE`: ``"exp"``, ``"softplus"`` or ``"relu"``.
-        centred: subtract each row's mean logit over the classes, so that evidence is relative to the class list.
+        centre: ``"level"``, one number for all rows that whoever calls has found on the training shots; ``"row"``, each
+            row's mean logit over the classes; or ``"none"``.
         temperature: divides the logits; larger means less evidence.
-        offset: subtracted after centring and scaling; larger means that only clear winners gather evidence.
     """
 
     kind: str = "exp"
-    centred: bool = True
+    centre: str = "level"
     temperature: float = 1.0
-    offset: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in EVIDENCE:
             raise InputError(f"evidence kind must be one of {', '.join(EVIDENCE)}; received {self.kind!r}.")
+        if self.centre not in CENTRES:
+            raise InputError(f"evidence centre must be one of {', '.join(CENTRES)}; received {self.centre!r}.")
         if not self.temperature > 0:
             raise InputError(f"evidence temperature must be positive; received {self.temperature}.")
 
-    def __call__(self, logits: Float[Tensor, "*_ classes"]) -> Float[Tensor, "*_ classes"]:
+    def __call__(
+        self,
+        logits: Float[Tensor, "*_ classes"],
+        *,
+        level: Float[Tensor, ""] | float = 0.0,
+        scale: Float[Tensor, ""] | float = 1.0,
+    ) -> Float[Tensor, "*_ classes"]:
         """Evidence, non-negative and finite for any finite logits, computed in float32.
+
+        Args:
+            logits: of any number of rows.
+            level: subtracted where `centre` is ``"level"``.
+            scale: multiplies the temperature.
 
         Example:
             >>> import torch
-            >>> EvidenceFunction("relu", centred=False)(torch.tensor([[-1.0, 2.0]]))
-            tensor([[0., 2.]])
+            >>> EvidenceFunction("relu")(torch.tensor([[-1.0, 4.0]]), level=1.0)
+            tensor([[0., 3.]])
         """
         scores = logits.float()
-        if self.centred:
+        if self.centre == "row":
             scores = scores - scores.mean(-1, keepdim=True)
-        return EVIDENCE[self.kind](scores / self.temperature - self.offset)
+        if self.centre == "level":
+            scores = scores - level
+        return EVIDENCE[self.kind](scores / (self.temperature * scale))
 
 
 @dataclass(frozen=True, eq=False)

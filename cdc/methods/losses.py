@@ -27,7 +27,7 @@ def trusted_cross_entropy(
     Args:
         evidence: non-negative, any number of leading axes (they are averaged too).
         labels: class of each row.
-        kl_weight: lambda_t, which rises from 0 over training; see `CDCConfig.kl_weight`.
+        kl_weight: lambda_t, which rises from 0 over training; see `LossWeights.divergence`.
 
     Example:
         >>> right = trusted_cross_entropy(torch.tensor([[9.0, 0.0]]), torch.tensor([0]), kl_weight=1.0)

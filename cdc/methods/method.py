@@ -157,8 +157,57 @@ class Trainable(Method, Protocol):
         """What the optimizer changes."""
         ...
 
+    def begin(self, images: Float[Tensor, "rows ..."]) -> None:
+        """Called once before the first step of a training on `CachedViews`, with all that it will draw from.
+
+        Args:
+            images: [rows, templates, views, dim].
+        """
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether `learn_from` wants rehearsals: trainings on halves of the classes, for half as much time again."""
+        return False
+
+    def learn_from(self, rehearsals: "Sequence[Rehearsal]") -> None:
+        """Called before the training of a method that rehearses, if there are classes and shots enough for it."""
+
     def end_epoch(self, finished: int, total: int) -> None:
         """Called after every epoch and before its checkpoint: what it leaves in buffers survives a kill."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Images that a rehearsal did not train on.
+
+    Attributes:
+        features: as at test time, unit length.
+        labels: index into `class_names`.
+        class_names: among which to classify them.
+    """
+
+    features: Float[Tensor, "rows dim"]
+    labels: Int[Tensor, " rows"]
+    class_names: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """The same training on half of the classes and three of four of their shots, and what was kept from it.
+
+    What a method does to images and classes that it was not trained on can be seen here, on the shots alone.
+
+    Attributes:
+        method: trained on the half.
+        known: the other shots of its classes.
+        new: the shots of the other half of the classes.
+    """
+
+    method: Trainable
+    known: HeldOut
+    new: HeldOut
 
 
 @final

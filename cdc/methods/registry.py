@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 
 from cdc.backbones.backbone import Backbone
 from cdc.errors import InputError
-from cdc.methods.cdc import CDC, CDCConfig
+from cdc.methods.cdc import CDC, PAPER, CDCConfig
 from cdc.methods.cocoop import CoCoOp, CoCoOpConfig
 from cdc.methods.coop import CoOp, CoOpConfig
 from cdc.methods.kgcoop import KgCoOp, KgCoOpConfig
@@ -39,7 +39,7 @@ class Entry:
 METHODS: dict[str, Entry] = {
     entry.config.name: entry
     for entry in (
-        Entry(CDCConfig, CDC, "several learnable templates, fused by Dempster-Shafer theory"),
+        Entry(CDCConfig, CDC, "several learnable templates, fused by Dempster-Shafer theory", {"paper": PAPER}),
         Entry(CoOpConfig, CoOp, "one learnable context before the class name, cross-entropy"),
         Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
         Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),

@@ -18,6 +18,7 @@ from cdc.methods.schedule import TrainingConfig
 from cdc.progress import epoch_bar
 from cdc.provenance import provenance
 from cdc.training.loop import train
+from cdc.training.rehearsal import rehearse
 from cdc.training.shots import gather_shots
 
 
@@ -106,12 +107,27 @@ def _build(dataset: ImageDataset, method: MethodConfig, backbone: Backbone, sett
 
 
 def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Adapter:
-    config = settings.training
+    config, name = settings.training, model.config.name
     plan = ViewPlan(settings.augmentation or model.trains_on.augmentation, views=settings.views)
-    shots, unreadable = gather_shots(dataset, model, plan, seed=config.seed, cache=settings.cache)
+
+    def run(
+        model: Trainable, dataset: ImageDataset, label: str, checkpoint: Path | None
+    ) -> tuple[tuple[float, ...], tuple[tuple[Path, str], ...]]:
+        shots, unreadable = gather_shots(dataset, model, plan, seed=config.seed, cache=settings.cache)
+        with epoch_bar(label, total=config.epochs) as report:
+            return train(model, shots, config, checkpoint=checkpoint, progress=report), unreadable
+
+    def rehearsal(part: ImageDataset, number: int) -> Trainable:
+        half = _build(part, model.config, model.backbone, settings)
+        assert isinstance(half, Trainable)  # noqa: S101 - as the whole is
+        run(half, part, f"rehearsing {name}, {number} of 2", checkpoints[number])
+        return half
+
+    checkpoints = [_beside(settings.checkpoint, number) for number in range(3)]
     started = time.perf_counter()
-    with epoch_bar(f"training {model.config.name}", total=config.epochs) as report:
-        losses = train(model, shots, config, checkpoint=settings.checkpoint, progress=report)
+    if model.rehearses:
+        model.learn_from(rehearse(dataset, model.backbone, rehearsal, seed=config.seed, cache=settings.cache))
+    losses, unreadable = run(model, dataset, f"training {name}", checkpoints[0])
     record = TrainingRecord(
         config=config,
         losses=losses,
@@ -120,9 +136,15 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
         augmentation=plan.set,
         unreadable=tuple(f"{path}: {reason}" for path, reason in unreadable),
     )
-    if settings.checkpoint is not None:
-        settings.checkpoint.unlink(missing_ok=True)
+    for checkpoint in checkpoints:
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
     return _adapter(model, dataset, settings, training=record)
+
+
+def _beside(checkpoint: Path | None, number: int) -> Path | None:
+    """The checkpoint of a rehearsal lies beside that of the training, which is number 0."""
+    return checkpoint.with_stem(f"{checkpoint.stem}-{number}") if checkpoint and number else checkpoint
 
 
 def _adapter(

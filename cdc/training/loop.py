@@ -17,7 +17,7 @@ from cdc.methods.registry import method_record
 from cdc.methods.schedule import TrainingConfig, learning_rate_at
 from cdc.progress import EpochReport
 from cdc.training.checkpoint import resume, save_checkpoint
-from cdc.training.shots import Shots
+from cdc.training.shots import FeatureShots, Shots
 
 SEEDS_PER_RUN = 1_000_003
 """Stride between the generator seeds of two runs: no run of fewer epochs shares a stream with another."""
@@ -53,6 +53,8 @@ def train(
         "training": asdict(config),
         "data": shots.fingerprint,
     }
+    if isinstance(shots, FeatureShots):
+        method.begin(shots.values)
     losses = resume(checkpoint, method, optimizer, identity) if checkpoint else []
     for epoch in range(len(losses), config.epochs):
         for group in optimizer.param_groups:

@@ -250,8 +250,8 @@ def test_a_method_without_its_parts_cannot_be_made():
 def test_settings_from_the_command_line():
     from causalvlm.cli.methods import configure
 
-    assert configure("cdc", ["templates=8", "evidence.kind=relu", "evidence.centred=False"]) == cdc.CDCConfig(
-        templates=8, evidence=cdc.EvidenceFunction("relu", centred=False)
+    assert configure("cdc", ["templates=8", "evidence.kind=relu", "evidence.centre=none"]) == cdc.CDCConfig(
+        templates=8, evidence=cdc.EvidenceFunction("relu", centre="none")
     )
     for wrong, message in {
         "depth=9": "with a setting of 'coop' \\(context_tokens\\); received 'depth=9'",

@@ -133,7 +133,7 @@ def test_too_few_images_for_the_shots(tiny_backbone, dataset, settings):
 
 
 @pytest.mark.parametrize(
-    "config", [*METHODS, cdc.CDCConfig(evidence=EvidenceFunction("relu", centred=False, temperature=2.0))]
+    "config", [*METHODS, cdc.CDCConfig(evidence=EvidenceFunction("relu", centre="none", temperature=2.0))]
 )
 def test_settings_survive_json(config):
     assert method_from_record(json.loads(json.dumps(method_record(config)))) == config
@@ -151,9 +151,9 @@ def test_unknown_settings_are_refused():
     [
         (lambda: cdc.CDCConfig(templates=0), "templates must be at least 1; received 0"),
         (lambda: cdc.CDCConfig(anchoring=1.5), "anchoring must be between 0 and 1; received 1.5"),
-        (lambda: cdc.CDCConfig(kl_weight=-1.0), "kl_weight must be at least 0; received -1.0"),
+        (lambda: cdc.LossWeights(divergence=-1.0), "divergence must be at least 0; received -1.0"),
         (lambda: cdc.CDCConfig(independence=-1.0), "independence must be between 0 and 1; received -1.0"),
-        (lambda: cdc.CDCConfig(diversity_weight=-0.5), "diversity_weight must be at least 0; received -0.5"),
+        (lambda: cdc.LossWeights(diversity=-0.5), "diversity must be at least 0; received -0.5"),
         (lambda: cdc.CoOpConfig(context_tokens=0), "context_tokens must be at least 1; received 0"),
         (lambda: cdc.TrainingConfig(epochs=0), "epochs must be at least 1; received 0"),
         (lambda: cdc.TrainingConfig(learning_rate=0.0), "learning_rate must be positive; received 0.0"),

@@ -142,5 +142,5 @@ def test_the_logit_bias_is_carried(tmp_path, model_folder):
     torch.testing.assert_close(with_bias.logits(images, text), without.logits(images, text) - 7.5)
     plain = cdc.Prediction.from_logits(without.logits(images, text))
     torch.testing.assert_close(cdc.Prediction.from_logits(with_bias.logits(images, text)).belief, plain.belief)
-    raw = cdc.EvidenceFunction("softplus", centred=False)
+    raw = cdc.EvidenceFunction("softplus", centre="none")
     assert float(raw(with_bias.logits(images, text)).sum()) < float(raw(without.logits(images, text)).sum())

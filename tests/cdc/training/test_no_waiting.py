@@ -35,7 +35,7 @@ def test_the_counter_counts():
 
 
 FEATURE_METHODS = [
-    cdc.CDCConfig(templates=2, consistency_weight=1.0),
+    cdc.CDCConfig(templates=2, weights=cdc.LossWeights(consistency=1.0)),
     cdc.CoOpConfig(),
     cdc.KgCoOpConfig(),
     cdc.CoCoOpConfig(),

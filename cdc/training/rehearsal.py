@@ -1,0 +1,111 @@
+"""Rehearsals: trained on half of the classes, a method meets the other half and images that were kept from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from cdc.backbones.backbone import Backbone
+from cdc.data.dataset import Example, ImageDataset
+from cdc.data.splits import select_classes
+from cdc.images.encode import CacheFolder, encode_images
+from cdc.methods.method import HeldOut, Rehearsal, Trainable
+
+FEWEST_CLASSES = 4
+"""Fewer classes cannot be halved into two tasks."""
+
+ONE_IN = 4
+"""One of this many shots of a class is kept from the training, and a class with fewer keeps none."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one rehearsal trains on and what it keeps.
+
+    Attributes:
+        trained: half of the classes with most of their shots.
+        known: the other shots of these classes.
+        new: the other half of the classes with all of their shots.
+    """
+
+    trained: ImageDataset
+    known: ImageDataset
+    new: ImageDataset
+
+
+def plan_rehearsals(shots: ImageDataset, *, seed: int) -> tuple[Part, ...]:
+    """Two rehearsals, one on each half of the classes; none where classes or shots are too few.
+
+    Args:
+        shots: its training split is the shots.
+        seed: of which shots are kept.
+
+    Example:
+        >>> from pathlib import Path
+        >>> images = tuple(Example(Path(f"{label}{n}.png"), label) for label in range(4) for n in range(4))
+        >>> data = ImageDataset("letters", ("a", "b", "c", "d"), train=images, validation=(), test=())
+        >>> first, second = plan_rehearsals(data, seed=1)
+        >>> first.trained.class_names, len(first.trained.train), len(first.known.train), len(first.new.train)
+        (('a', 'b'), 6, 2, 8)
+    """
+    counts = np.bincount([example.label for example in shots.train], minlength=len(shots.class_names))
+    if len(shots.class_names) < FEWEST_CLASSES or counts.min() < ONE_IN:
+        return ()
+    kept = _kept(shots, seed=seed)
+    halves = [select_classes(shots, half) for half in ("base", "new")]
+    return tuple(
+        Part(
+            trained=_only(half, lambda example: example.path not in kept),
+            known=_only(half, lambda example: example.path in kept),
+            new=other,
+        )
+        for half, other in (halves, reversed(halves))
+    )
+
+
+def held_out(shots: ImageDataset, backbone: Backbone, *, cache: CacheFolder) -> HeldOut:
+    """The images of a training split as they are at test time; what cannot be read is left out."""
+    found = encode_images(backbone, [example.path for example in shots.train], cache=cache, progress="encoding shots")
+    labels = torch.tensor([shots.train[row].label for row in found.kept], device=backbone.device)
+    return HeldOut(found.values.to(backbone.device), labels, shots.class_names)
+
+
+def rehearse(
+    shots: ImageDataset,
+    backbone: Backbone,
+    train: Callable[[ImageDataset, int], Trainable],
+    *,
+    seed: int,
+    cache: CacheFolder,
+) -> tuple[Rehearsal, ...]:
+    """Train on each half of the classes, and keep what the method was not shown.
+
+    Args:
+        shots: its training split is the shots.
+        backbone: frozen towers.
+        train: from the shots of a rehearsal and its number to the trained method.
+        seed: of which shots are kept.
+        cache: folder of cached features; None turns caching off.
+    """
+    return tuple(
+        Rehearsal(
+            method=train(part.trained, number),
+            known=held_out(part.known, backbone, cache=cache),
+            new=held_out(part.new, backbone, cache=cache),
+        )
+        for number, part in enumerate(plan_rehearsals(shots, seed=seed), start=1)
+    )
+
+
+def _kept(shots: ImageDataset, *, seed: int) -> set[object]:
+    rng = np.random.default_rng(seed)
+    kept: set[object] = set()
+    for label in range(len(shots.class_names)):
+        paths = [example.path for example in shots.train if example.label == label]
+        kept |= {paths[row] for row in rng.permutation(len(paths))[: len(paths) // ONE_IN]}
+    return kept
+
+
+def _only(dataset: ImageDataset, wanted: Callable[[Example], bool]) -> ImageDataset:
+    return replace(dataset, train=tuple(filter(wanted, dataset.train)), validation=(), test=())
