@@ -36,6 +36,19 @@ def methods(json: JsonOption = None, force: ForceOption = False) -> None:
     write_result(json, {"methods": found}, force=force)
 
 
+def settings_of(method: str) -> dict[str, Any]:
+    """What can be set of a method or variant, by dotted name, with the defaults.
+
+    Raises:
+        InputError: if there is no such method or variant.
+
+    Example:
+        >>> settings_of("coop")
+        {'context_tokens': 4}
+    """
+    return _flat(cdc.method_record(cdc.method_config(method)))
+
+
 def configure(method: str, pairs: Sequence[str] | None) -> "cdc.MethodConfig":
     """The settings of a method, with the defaults changed as ``--set`` says.
 
