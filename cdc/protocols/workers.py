@@ -6,6 +6,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -79,7 +80,7 @@ def run_in_workers(runs: Sequence[Run], towers: Towers, workers: int, finished: 
     team: dict[Line, _Worker] = {}
     try:
         while waiting or team:
-            while waiting and len(team) < min(workers, len(waiting) + len(team)):
+            while waiting and len(team) < workers:
                 worker = _Worker.start(runs, towers, threads=max(1, _cores() // workers))
                 team[worker.connection] = worker
             for connection in wait(list(team)):
@@ -133,7 +134,8 @@ class _Worker:
 
     def give(self, index: int) -> None:
         self.given = index
-        self.connection.send(index)
+        with suppress(OSError):  # a process that is gone is found out by `answer`
+            self.connection.send(index)
 
     def end(self, *, now: bool = False) -> None:
         """Let the process end, or make it."""
