@@ -23,7 +23,7 @@ from torch import Tensor
 import cdc
 from causalvlm.worlds.picto.assets import ATTRIBUTION
 from causalvlm.worlds.picto.collections import all_collections
-from causalvlm.worlds.picto.datasets import draw_balanced
+from causalvlm.worlds.picto.datasets import Plan, draw_balanced
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import plain_scenes, render
 from causalvlm.worlds.picto.scm import PictoWorld, Regime
@@ -126,7 +126,7 @@ def regime_rows(count: int) -> list[Row]:
     rows: list[Row] = []
     for regime, remark in REGIMES.items():
         world = PictoWorld(("mammals",), regime=regime)
-        pictures = draw_balanced(world, count, do={}, rng=np.random.default_rng(0)).render(size=TILE)
+        pictures = draw_balanced(Plan(regime, world, {}), count, do={}, rng=np.random.default_rng(0)).render(size=TILE)
         for concept in SHOWN:
             first = world.concepts.index(concept) * count
             heading = f"{regime} (strength {world.confounding:g})" if concept == SHOWN[0] else ""

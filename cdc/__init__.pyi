@@ -50,6 +50,7 @@ from .methods.method import MethodConfig as MethodConfig
 from .methods.method import Pixels as Pixels
 from .methods.method import Task as Task
 from .methods.method import Trainable as Trainable
+from .methods.promptsrc import PromptSRCConfig as PromptSRCConfig
 from .methods.registry import METHODS as METHODS
 from .methods.registry import find_method as find_method
 from .methods.registry import method_config as method_config

@@ -45,9 +45,9 @@ def adapt(
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
     settings: SetOption = None,
     augmentation: Annotated[
-        Literal["set1", "set2", "crop-flip"],
-        typer.Option(help="Of the training images; some methods have their own."),
-    ] = "set2",
+        Literal["set1", "set2", "crop-flip", "none"] | None,
+        typer.Option(help="Of the training images; by default the method's own."),
+    ] = None,
     allow_fewer: Annotated[bool, typer.Option("--allow-fewer", help="Accept classes with too few images.")] = False,
     root: RootOption = None,
     factors: FactorsOption = None,

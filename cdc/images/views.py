@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from cdc.errors import InputError
 
-AugmentationSet = Literal["set1", "set2", "crop-flip"]
+AugmentationSet = Literal["set1", "set2", "crop-flip", "none"]
 
 DEFAULT_AUGMENTATION: AugmentationSet = "set2"
 """Of views, unless a method or a run says otherwise."""
@@ -33,8 +33,9 @@ class ViewPlan:
     views are ours: see `augment`.
 
     Attributes:
-        set: ``"set1"``, common augmentations; ``"set2"``, the same followed by a random resized crop; or
-            ``"crop-flip"``, what CoOp and its successors train on, the same for every template.
+        set: ``"set1"``, common augmentations; ``"set2"``, the same followed by a random resized crop;
+            ``"crop-flip"``, what CoOp and its successors train on, the same for every template; ``"none"``, the image
+            as it is.
         templates: M, number of templates.
         views: views of an image per template.
         seed: of all draws.
@@ -103,6 +104,8 @@ def augment(image: Image.Image, plan: ViewPlan, *, template: int, view: int, key
         (255, 0, 0)
     """
     _check_request(image, plan, template, view)
+    if plan.set == "none":
+        return image
     if plan.set == "crop-flip":
         rng = _generator(plan.seed, template, view, key)
         cropped = _crop_resized(image, CROP_AREA, rng)

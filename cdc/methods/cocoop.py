@@ -15,6 +15,7 @@ from cdc.beliefs.fusion import Prediction
 from cdc.errors import require_at_least
 from cdc.methods.layers import seeded_linear
 from cdc.methods.method import CachedViews, Reads, Task, Trainable
+from cdc.methods.schedule import TrainingConfig
 from cdc.prompts.templates import start_contexts
 from cdc.prompts.text_encoding import FLOATS_PER_TOKEN_AND_LAYER, Prompts, encode_prompts, tokenize_prompts
 
@@ -26,7 +27,7 @@ CHUNK_BYTES = 256 << 20
 class CoCoOpConfig:
     """Conditional context optimisation (Zhou et al., CVPR 2022): the image shifts the context; cross-entropy.
 
-    Published training: 10 epochs, batch 1 (memory allowed no more), rate 0.002.
+    Its paper trains with batches of one because memory allowed no more.
 
     Attributes:
         context_tokens: d, learnable tokens before the class name.
@@ -34,6 +35,7 @@ class CoCoOpConfig:
     """
 
     name: ClassVar[str] = "cocoop"
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=10, batch_size=1, learning_rate=0.002)
 
     context_tokens: int = 4
     reduction: int = 16

@@ -12,6 +12,7 @@ from torch.nn import functional
 from cdc.backbones.backbone import Backbone
 from cdc.errors import require_at_least
 from cdc.methods.method import CachedViews, CosineClassifier, Task, Trainable
+from cdc.methods.schedule import TrainingConfig
 from cdc.prompts.templates import encode_template, start_contexts
 from cdc.prompts.text_encoding import encode_prompts, encode_templates, tokenize_prompts
 
@@ -20,14 +21,13 @@ from cdc.prompts.text_encoding import encode_prompts, encode_templates, tokenize
 class KgCoOpConfig:
     """Knowledge-guided context optimisation (Yao et al., CVPR 2023): CoOp plus a pull towards the hand-crafted prompts.
 
-    Published training: 100 epochs, batch 128, rate 0.002.
-
     Attributes:
         context_tokens: d, learnable tokens before the class name.
         knowledge_weight: lambda, weight of the distance to the hand-crafted class features.
     """
 
     name: ClassVar[str] = "kgcoop"
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=100, batch_size=128, learning_rate=0.002)
 
     context_tokens: int = 4
     knowledge_weight: float = 8.0

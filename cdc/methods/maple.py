@@ -11,15 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cdc.backbones.backbone import Backbone
-from cdc.beliefs.fusion import Prediction
 from cdc.errors import require_at_least
 from cdc.methods.layers import seeded_linear
-from cdc.methods.method import Pixels, Reads, Task, Trainable
+from cdc.methods.method import Pixels, Task, Trainable
+from cdc.methods.prompted import PromptedClassifier, random_prompts
+from cdc.methods.schedule import TrainingConfig
 from cdc.prompts.templates import PHRASES, start_contexts
 from cdc.prompts.text_encoding import Prompts, encode_prompts, initial_contexts, tokenize_prompts
-
-DEEP_SPREAD = 0.02
-"""Standard deviation that the deep prompts of the text start with (the published code's)."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,7 @@ class MaPLeConfig:
     As in the published code, the context takes the place of the first words of "a photo of a" and the others stay: with
     two tokens a prompt reads "[v1] [v2] of a dog.", which the published numbers were made with.
 
-    Published training: 5 epochs, batch 4, rate 0.0035 for base-to-new; 2 epochs, rate 0.0026 and depth 3 across data
-    sets.
+    `published` is for base-to-new; across data sets it is 2 epochs, rate 0.0026 and depth 3.
 
     Attributes:
         context_tokens: learnable tokens in each prompted layer of each tower.
@@ -39,6 +36,7 @@ class MaPLeConfig:
     """
 
     name: ClassVar[str] = "maple"
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=5, batch_size=4, learning_rate=0.0035)
 
     context_tokens: int = 2
     depth: int = 9
@@ -46,31 +44,6 @@ class MaPLeConfig:
     def __post_init__(self) -> None:
         require_at_least("context_tokens", self.context_tokens, 1)
         require_at_least("depth", self.depth, 1)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class PromptedClassifier:
-    """Softmax of scaled cosines, with learned tokens in the image tower too.
-
-    Attributes:
-        backbone: frozen towers.
-        class_names: the K classes.
-        text: their unit-length features.
-        image_prompts: tokens of every prompted layer of the image tower.
-    """
-
-    backbone: Backbone
-    class_names: tuple[str, ...]
-    text: Float[Tensor, "classes dim"]
-    image_prompts: Float[Tensor, "_ tokens _"]
-    reads: Reads = "pixels"
-
-    @torch.no_grad()
-    def __call__(self, images: Float[Tensor, "rows 3 _ _"]) -> Prediction:
-        """Softmax probabilities as beliefs, no uncertainty."""
-        features = self.backbone.embed_images(images, self.image_prompts)
-        return Prediction.from_logits(self.backbone.logits(features, self.text))
 
 
 @final
@@ -91,8 +64,8 @@ class MaPLe(nn.Module, Trainable):
         self._prompts = self._tokenize(task.class_names)
         self.contexts = nn.Parameter(_start(backbone, config.context_tokens, seed=task.seed))
         generator = torch.Generator().manual_seed(task.seed)
-        deeper = torch.randn(self.config.depth - 1, *self.contexts.shape, generator=generator)
-        self.deeper = nn.Parameter((DEEP_SPREAD * deeper).to(backbone.device))
+        deeper = random_prompts(self.config.depth - 1, *self.contexts.shape, generator=generator)
+        self.deeper = nn.Parameter(deeper.to(backbone.device))
         first, further = (seeded_linear(text.width, image.width, generator=generator) for _ in range(2))
         # The published code clones one layer for all deep prompts, so they start equal.
         coupling = [first, *(deepcopy(further) for _ in self.deeper)]

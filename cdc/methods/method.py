@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cdc.backbones.backbone import Backbone
 from cdc.beliefs.fusion import Prediction
-from cdc.images.views import AugmentationSet
+from cdc.images.views import DEFAULT_AUGMENTATION, AugmentationSet
 
 Reads = Literal["features", "pixels"]
 """What a classifier is shown: embeddings of the frozen image tower, or preprocessed pixels."""
@@ -104,11 +104,13 @@ class CachedViews:
     Attributes:
         templates: views of an image that a step needs, one for each template; a single one is drawn from the views of
             all augmentations.
-        augmentation: of the views; None for the one that the run asks for.
+        augmentation: of the views, unless the run asks for another.
+        half_clean: every other draw is the image as at test time instead of a view.
     """
 
     templates: int = 1
-    augmentation: AugmentationSet | None = None
+    augmentation: AugmentationSet = DEFAULT_AUGMENTATION
+    half_clean: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,10 @@ class Pixels:
     """Train on freshly augmented and preprocessed pictures: [batch, 3, height, width].
 
     Attributes:
-        augmentation: of the pictures; None for the one that the run asks for.
+        augmentation: of the pictures, unless the run asks for another.
     """
 
-    augmentation: AugmentationSet | None = None
+    augmentation: AugmentationSet = DEFAULT_AUGMENTATION
 
 
 TrainsOn = CachedViews | Pixels

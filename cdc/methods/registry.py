@@ -12,6 +12,7 @@ from cdc.methods.coop import CoOp, CoOpConfig
 from cdc.methods.kgcoop import KgCoOp, KgCoOpConfig
 from cdc.methods.maple import MaPLe, MaPLeConfig
 from cdc.methods.method import Method, MethodConfig, Task
+from cdc.methods.promptsrc import PromptSRC, PromptSRCConfig
 from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
 
 MethodClass = Callable[[Backbone, Any, Task], Method]
@@ -45,7 +46,14 @@ METHODS: dict[str, Entry] = {
         Entry(KgCoOpConfig, KgCoOp, "CoOp with a pull towards the hand-crafted prompts"),
         Entry(CoCoOpConfig, CoCoOp, "CoOp whose context is shifted by what is seen in the image"),
         Entry(MaPLeConfig, MaPLe, "deep prompts in both towers, coupled; trains on pixels"),
-        Entry(ZeroShotConfig, ZeroShot, "the data set's hand-crafted template; nothing to train", sees="nothing"),
+        Entry(PromptSRCConfig, PromptSRC, "deep prompts in both towers, held near the frozen model; trains on pixels"),
+        Entry(
+            ZeroShotConfig,
+            ZeroShot,
+            "the data set's hand-crafted template; nothing to train",
+            variants={"ensemble": {"ensemble": True}},
+            sees="nothing",
+        ),
     )
 }
 """Every method by the name of its settings."""
@@ -123,6 +131,8 @@ def method_config(name: str) -> MethodConfig:
     Example:
         >>> method_config("coop")
         CoOpConfig(context_tokens=4)
+        >>> method_config("zero-shot:ensemble")
+        ZeroShotConfig(ensemble=True)
         >>> method_config("coop:best")
         Traceback (most recent call last):
         ...
@@ -135,8 +145,8 @@ def method_config(name: str) -> MethodConfig:
     if variant not in entry.variants:
         known = ", ".join(f"{method}:{known}" for known in entry.variants)
         raise InputError(
-            f"{method} has {f'the variants {known}' if known else 'no variants'}; received {name!r}. See causalvlm "
-            "methods."
+            f"{method} has {f'the variants {known}' if known else 'no variants'}; received {name!r}. See "
+            f"cdc.METHODS[{method!r}]."
         )
     return entry.config(**entry.variants[variant])
 

@@ -56,6 +56,9 @@ def default_training(backbone_name: str, method: object = None) -> TrainingConfi
     Example:
         >>> [default_training(name).learning_rate for name in ("ViT-B-16", "photo", "picto")]
         [0.002, 0.1, 0.01]
+        >>> from cdc.methods.maple import MaPLeConfig
+        >>> default_training("picto", MaPLeConfig()).epochs
+        5
     """
     published = getattr(method, "published", None)
     factor = RATE_FACTORS.get(backbone_name, 1)

@@ -1,4 +1,4 @@
-"""Zero-shot: the frozen model with the data set's hand-crafted template."""
+"""Zero-shot: the frozen model with the data set's hand-crafted template, or with an ensemble of templates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,22 @@ import torch
 from torch import nn
 
 from cdc.backbones.backbone import Backbone
+from cdc.backbones.clip_templates import select_templates
 from cdc.methods.method import CosineClassifier, Method, Task
-from cdc.prompts.templates import encode_template
+from cdc.prompts.templates import encode_ensemble, encode_template
 
 
 @dataclass(frozen=True)
 class ZeroShotConfig:
-    """The frozen model with the data set's hand-crafted template: nothing to train (Radford et al., ICML 2021)."""
+    """The frozen model with the data set's hand-crafted template: nothing to train (Radford et al., ICML 2021).
+
+    Attributes:
+        ensemble: average the class features of that template and of CLIP's seven select ones.
+    """
 
     name: ClassVar[str] = "zero-shot"
+
+    ensemble: bool = False
 
 
 @final
@@ -31,7 +38,9 @@ class ZeroShot(nn.Module, Method):
 
     @torch.no_grad()
     def classifier(self, class_names: Sequence[str]) -> CosineClassifier:
-        """Scaled cosines with the hand-crafted prompts of `class_names`."""
-        return CosineClassifier(
-            self.backbone, tuple(class_names), encode_template(self.backbone, self._template, class_names)
-        )
+        """Scaled cosines with one text feature for each of `class_names`: of its prompt, or averaged over prompts."""
+        if self.config.ensemble:
+            text = encode_ensemble(self.backbone, (self._template, *select_templates()), class_names)
+        else:
+            text = encode_template(self.backbone, self._template, class_names)
+        return CosineClassifier(self.backbone, tuple(class_names), text)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from cdc.backbones.backbone import Backbone
 from cdc.errors import InputError
@@ -44,6 +45,27 @@ def encode_template(backbone: Backbone, template: str, class_names: Sequence[str
         torch.Size([2, 192])
     """
     return backbone.encode_texts(fill_template(template, class_names))
+
+
+def encode_ensemble(
+    backbone: Backbone, templates: Sequence[str], class_names: Sequence[str]
+) -> Float[Tensor, "classes dim"]:
+    """Mean over templates of a class's unit-length features, brought to unit length again.
+
+    An ensemble in the embedding space, which classifies at the cost of one template (Radford et al., ICML 2021, section
+    3.1.4).
+
+    Raises:
+        InputError: if a template does not contain ``{}`` exactly once.
+
+    Example:
+        >>> import cdc
+        >>> encode_ensemble(cdc.load_backbone("picto"), ["a {}.", "a drawing of a {}."], ["dog", "cat", "tree"]).shape
+        torch.Size([3, 192])
+    """
+    texts = [text for template in templates for text in fill_template(template, class_names)]
+    features = backbone.encode_texts(texts).unflatten(0, (len(templates), len(class_names)))
+    return functional.normalize(features.mean(0), dim=-1)
 
 
 def start_contexts(

@@ -11,7 +11,7 @@ from cdc.card import AdapterCard, BackboneRecord, DataRecord, TrainingRecord
 from cdc.data.dataset import ImageDataset
 from cdc.data.splits import few_shot, select_classes
 from cdc.images.encode import CacheFolder
-from cdc.images.views import DEFAULT_AUGMENTATION, AugmentationSet, ViewPlan
+from cdc.images.views import AugmentationSet, ViewPlan
 from cdc.methods.method import Method, MethodConfig, Task, Trainable
 from cdc.methods.registry import build_method
 from cdc.methods.schedule import TrainingConfig
@@ -30,7 +30,7 @@ class FitSettings:
         classes: train on the first half of the classes, the second, or all.
         training: epochs, optimizer, seed of sampling and shuffling.
         views: K cached views per image and template.
-        augmentation: augmentation of the training images (see `cdc.ViewPlan`), for methods without one of their own.
+        augmentation: of the training images (see `cdc.ViewPlan`); None for the method's own.
         allow_fewer: take what there is of a class with fewer images than `shots`.
         cache: folder of cached features; None turns caching off.
         checkpoint: file written after every epoch and resumed from; None for no resume.
@@ -40,7 +40,7 @@ class FitSettings:
     classes: Literal["base", "new", "all"] = "all"
     training: TrainingConfig = field(default_factory=TrainingConfig)
     views: int = 4
-    augmentation: AugmentationSet = DEFAULT_AUGMENTATION
+    augmentation: AugmentationSet | None = None
     allow_fewer: bool = False
     cache: CacheFolder = "default"
     checkpoint: Path | None = None
@@ -106,7 +106,8 @@ def _build(dataset: ImageDataset, method: MethodConfig, backbone: Backbone, sett
 
 
 def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Adapter:
-    config, plan = settings.training, ViewPlan(settings.augmentation, views=settings.views)
+    config = settings.training
+    plan = ViewPlan(settings.augmentation or model.trains_on.augmentation, views=settings.views)
     shots, unreadable = gather_shots(dataset, model, plan, seed=config.seed, cache=settings.cache)
     started = time.perf_counter()
     with epoch_bar(f"training {model.config.name}", total=config.epochs) as report:
@@ -116,7 +117,7 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
         losses=losses,
         seconds=time.perf_counter() - started,
         views=settings.views,
-        augmentation=model.trains_on.augmentation or settings.augmentation,
+        augmentation=plan.set,
         unreadable=tuple(f"{path}: {reason}" for path, reason in unreadable),
     )
     if settings.checkpoint is not None:

@@ -14,7 +14,7 @@ from cdc.data.dataset import ImageDataset
 from cdc.data.images import UnreadableImageError, read_image
 from cdc.errors import InputError
 from cdc.images.cache import hash_file
-from cdc.images.encode import CacheFolder, encode_views, working_size
+from cdc.images.encode import CacheFolder, Features, ViewFeatures, encode_images, encode_views, working_size
 from cdc.images.pixels import pixel_batches, require_readable
 from cdc.images.views import ViewPlan, augment, shrink
 from cdc.methods.method import CachedViews, Pixels, Trainable
@@ -103,7 +103,10 @@ class PixelShots:
         short_side = working_size(self.backbone)
 
         def render(row: int) -> Tensor:
-            image = shrink(read_image(self.paths[row]), short_side=short_side)
+            image = read_image(self.paths[row])
+            if plan.set == "none":
+                return self.backbone.preprocess(image)
+            image = shrink(image, short_side=short_side)
             seen = augment(image, plan, template=templates[row], view=epoch, key=self.keys[row])
             return self.backbone.preprocess(seen)
 
@@ -124,7 +127,7 @@ def gather_shots(
     Args:
         dataset: its training split is the shots.
         method: says what it trains on.
-        plan: augmentation of the run, and how many views are cached per template.
+        plan: augmentation, and how many views are cached per template.
         seed: of the pictures of a method that trains on pixels; cached views are the same for all seeds.
         cache: folder of cached features; None turns caching off.
 
@@ -142,26 +145,32 @@ def gather_shots(
         cdc.errors.InputError: paths must name at least one image file; received none.
     """
     backbone, asked = method.backbone, method.trains_on
-    plan = replace(plan, set=asked.augmentation or plan.set)
     match asked:
         case CachedViews():
             # One plan for all methods and seeds: a cached view serves every run that draws its image.
             plan = replace(plan, templates=max(asked.templates, VIEW_TEMPLATES), seed=0)
-            return _encode(dataset, backbone, asked.templates, plan, cache=cache)
+            return _encode(dataset, backbone, asked, plan, cache=cache)
         case Pixels():
             return _list_pixels(dataset, backbone, replace(plan, templates=VIEW_TEMPLATES, seed=seed))
 
 
 def _encode(
-    dataset: ImageDataset, backbone: Backbone, templates: int, plan: ViewPlan, *, cache: CacheFolder
+    dataset: ImageDataset, backbone: Backbone, asked: CachedViews, plan: ViewPlan, *, cache: CacheFolder
 ) -> tuple[FeatureShots, tuple[tuple[Path, str], ...]]:
     paths = [example.path for example in dataset.train]
-    encoded = encode_views(backbone, paths, plan, cache=cache, progress="encoding training views")
-    labels = torch.tensor([dataset.train[row].label for row in encoded.kept], device=backbone.device)
-    values = encoded.values.to(backbone.device)
-    if templates == 1:  # a single template sees the views of all augmentation sets
+    found: list[Features | ViewFeatures] = []
+    if asked.half_clean or plan.set == "none":
+        found.append(encode_images(backbone, paths, cache=cache, progress="encoding training images"))
+    if plan.set != "none":
+        found.append(encode_views(backbone, paths, plan, cache=cache, progress="encoding training views"))
+    labels = torch.tensor([dataset.train[row].label for row in found[0].kept], device=backbone.device)
+    shape = (len(labels), plan.templates, plan.views, backbone.dim)
+    # An image as at test time stands for as many views as there are, so that half of the draws fall to it.
+    parts = [part.values.unflatten(0, (len(labels), *[1] * (4 - part.values.ndim))).expand(shape) for part in found]
+    values = torch.cat(parts, dim=2).to(backbone.device)
+    if asked.templates == 1:  # a single template sees the views of all augmentation sets
         values = values.flatten(1, 2).unsqueeze(1)
-    return FeatureShots(values[:, :templates], labels, dataset.fingerprint), encoded.unreadable
+    return FeatureShots(values[:, : asked.templates], labels, dataset.fingerprint), found[0].unreadable
 
 
 def _list_pixels(

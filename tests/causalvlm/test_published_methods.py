@@ -8,9 +8,9 @@ import torch
 import causalvlm
 import cdc
 
-PUBLISHED = [cdc.KgCoOpConfig(), cdc.CoCoOpConfig(), cdc.MaPLeConfig()]
+PUBLISHED = [cdc.KgCoOpConfig(), cdc.CoCoOpConfig(), cdc.MaPLeConfig(), cdc.PromptSRCConfig(gpa_mean=3.0)]
 NAMES = [config.name for config in PUBLISHED]
-RATES = {"kgcoop": 1e-5, "cocoop": 2e-3, "maple": 2e-3}
+RATES = {"kgcoop": 1e-5, "cocoop": 2e-3, "maple": 2e-3, "promptsrc": 2e-4}
 """At which the loss falls on the tiny CLIP: its random towers make KgCoOp's pull steep."""
 
 
@@ -58,9 +58,12 @@ def test_killed_and_resumed_to_the_bit(config, colour_folder, tiny_backbone, set
     class StopError(Exception):
         pass
 
-    def stop(_self, finished: int, _total: int) -> None:
+    end_epoch = entry.method.end_epoch
+
+    def stop(method: cdc.Trainable, finished: int, total: int) -> None:
         if finished == 3:
             raise StopError
+        end_epoch(method, finished, total)
 
     resumable = cdc.FitSettings(training=settings.training, views=2, cache=None, checkpoint=tmp_path / "checkpoint")
     with monkeypatch.context() as patched:

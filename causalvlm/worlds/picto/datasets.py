@@ -1,4 +1,4 @@
-"""Data sets drawn from Picto: a set per collection, a pooled source, and four targets that differ from it in one thing.
+"""Data sets drawn from Picto: a set per collection, tasks that ask for other factors, a pooled source and its targets.
 
 They are written once, as PNG files and a table, and read like any other images.
 """
@@ -9,7 +9,7 @@ import hashlib
 import io
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -17,6 +17,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 import cdc
@@ -26,6 +27,7 @@ from causalvlm.worlds.picto.collections import POOLED_TEMPLATE, all_collections,
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import BATCH
 from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
+from causalvlm.worlds.picto.tasks import TASKS, PictoTask
 from cdc.files import write_bytes
 from cdc.progress import image_bar
 
@@ -53,7 +55,8 @@ class Plan:
         world: where its pictures are drawn.
         counts: pictures of every class in each split.
         interventions: what is set in equal shares of them; ``{}`` is nothing.
-        template: hand-crafted prompt with one ``{}`` for the concept.
+        template: hand-crafted prompt with one ``{}`` for the class.
+        task: what the classes are; None for the concepts.
 
     Example:
         >>> plan_dataset("sketch").interventions, plan_dataset("sketch").counts
@@ -65,6 +68,21 @@ class Plan:
     counts: Mapping[str, int]
     interventions: tuple[Mapping[str, str], ...] = ({},)
     template: str = POOLED_TEMPLATE
+    task: PictoTask | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of `label`."""
+        return self.task.class_names if self.task else self.world.concepts
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """What the table tells of a picture beside its class: of a task, the concept too."""
+        return ("concept", *(name for name in FACTORS if name not in self.task.words)) if self.task else tuple(FACTORS)
+
+    def label(self, sample: PictoSample) -> Int[np.ndarray, " rows"]:
+        """Class of each picture; -1 for one that is in none."""
+        return self.task.label(sample) if self.task else sample.labels
 
     @property
     def source(self) -> str:
@@ -79,13 +97,13 @@ class Plan:
 
 
 def picto_datasets() -> tuple[str, ...]:
-    """Names of all data sets: eleven collections, the pooled source, and its four targets.
+    """Names of all data sets: eleven collections, five tasks, the pooled source, and its four targets.
 
     Example:
-        >>> len(picto_datasets()), picto_datasets()[0], picto_datasets()[-5:-2]
-        (16, 'picto/mammals', ('picto/source', 'picto/resampled', 'picto/sketch'))
+        >>> len(picto_datasets()), picto_datasets()[0], picto_datasets()[11:14]
+        (21, 'picto/mammals', ('picto/backdrops', 'picto/finishes', 'picto/prints'))
     """
-    return tuple(PREFIX + name for name in (*all_collections(), "source", *TARGETS))
+    return tuple(PREFIX + name for name in (*all_collections(), *TASKS, "source", *TARGETS))
 
 
 def plan_dataset(name: str) -> Plan:
@@ -99,29 +117,29 @@ def plan_dataset(name: str) -> Plan:
         "drawn from Picto's downstream regime (strength 0.5) with fixed seeds: 24 train, 8 validation, 24 test
         pictures per class"
     """
-    pooled = PictoWorld(regime="downstream")
     if name in all_collections():
         world = PictoWorld((name,), regime="downstream")
         return Plan(name, world, _COLLECTION_COUNTS, template=collection(name).template)
-    match name:
-        case "source":
-            return Plan(name, pooled, _SOURCE_COUNTS)
-        case "resampled":
-            return Plan(name, pooled, {"test": 4})
-        case "sketch":
-            return Plan(name, pooled, {"test": 4}, ({"style": "line"},))
-        case "shifted":
-            return Plan(name, PictoWorld(regime="shifted"), {"test": 4})
-        case "renditions":
-            return Plan(name, pooled, {"test": 6}, tuple({"style": style} for style in _STYLES))
-        case _:
-            raise InputError(_unknown(name))
+    pooled = Plan(name, PictoWorld(regime="downstream"), {"test": 4})
+    if name in TASKS:
+        return replace(pooled, counts=_COLLECTION_COUNTS, template=TASKS[name].template, task=TASKS[name])
+    variants = {
+        "source": replace(pooled, counts=_SOURCE_COUNTS),
+        "resampled": pooled,
+        "sketch": replace(pooled, interventions=({"style": "line"},)),
+        "shifted": replace(pooled, world=PictoWorld(regime="shifted")),
+        "renditions": replace(pooled, counts={"test": 6}, interventions=tuple({"style": style} for style in _STYLES)),
+    }
+    if name not in variants:
+        raise InputError(_unknown(name))
+    return variants[name]
 
 
 def load_picto(name: str) -> cdc.ImageDataset:
     """Load ``picto/<name>``; the first time, draw it and write it below `cdc.default_cache` (seconds).
 
-    A data set with a missing file is drawn again. The factors of its images are those of `FACTORS`.
+    A data set with a missing file is drawn again. The factors of its images are those of `FACTORS`; in a task, which
+    asks for some of them, the others and the concept.
 
     Args:
         name: one of `picto_datasets`.
@@ -167,35 +185,41 @@ def write_dataset(plan: Plan, folder: Path) -> None:
             for split, part in parts:
                 for start in range(0, len(part), BATCH):
                     batch = replace(part, noise=part.noise[start : start + BATCH])
-                    for row, pixels in zip(batch.table().to_dict("records"), batch.render(size=SIZE), strict=True):
-                        concept = row.pop("concept")
-                        file = f"{split}/{concept.replace(' ', '_')}/{len(rows):05d}.png"
-                        rows.append({"file": file, "label": concept, "split": split, **row})
+                    facts = batch.table().to_dict("records")
+                    for label, row, pixels in zip(plan.label(batch), facts, batch.render(size=SIZE), strict=True):
+                        name = plan.class_names[label]
+                        file = f"{split}/{name.replace(' ', '_')}/{len(rows):05d}.png"
+                        seen = {factor: row[factor] for factor in plan.factors}
+                        rows.append({"file": file, "label": name, "split": split, **seen})
                         (temporary / file).parent.mkdir(parents=True, exist_ok=True)
                         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary / file)
                         advance()
-        write_bytes(temporary / _TABLE, _as_csv(rows))
+        write_bytes(temporary / _TABLE, _as_csv(rows, plan.factors))
         _publish(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def draw_balanced(world: PictoWorld, per_class: int, *, do: Mapping[str, str], rng: np.random.Generator) -> PictoSample:
-    """Draw observationally until every concept has come up, and keep the first `per_class` pictures of each.
+def draw_balanced(plan: Plan, per_class: int, *, do: Mapping[str, str], rng: np.random.Generator) -> PictoSample:
+    """Draw observationally until every class has come up, and keep the first `per_class` pictures of each.
 
-    Unlike do(concept), which would cut D -> concept, this leaves what goes with a concept as the regime has it.
+    Unlike do(class), which would cut D -> class, this leaves what goes with a class as the regime has it.
 
     Example:
-        >>> sample = draw_balanced(PictoWorld(("mammals",)), 2, do={}, rng=np.random.default_rng(0))
-        >>> sample.labels[:6].tolist()
+        >>> plan = Plan("few", PictoWorld(("mammals",)), {})
+        >>> draw_balanced(plan, 2, do={}, rng=np.random.default_rng(0)).labels[:6].tolist()
         [0, 0, 1, 1, 2, 2]
     """
+    world, classes = plan.world, len(plan.class_names)
     sample = world.sample(0, do=do, rng=rng)
-    while np.bincount(sample.labels, minlength=len(world.concepts)).min() < per_class:
-        more = world.sample(4 * per_class * len(world.concepts), do=do, rng=rng)
+    labels = plan.label(sample)
+    while np.bincount(labels[labels >= 0], minlength=classes).min() < per_class:
+        more = world.sample(4 * per_class * classes, do=do, rng=rng)
         sample = replace(sample, noise=np.concatenate([sample.noise, more.noise]))
-    order = np.argsort(sample.labels, kind="stable")
-    ranked = sample.labels[order]
+        labels = plan.label(sample)
+    order = np.argsort(labels, kind="stable")
+    order = order[labels[order] >= 0]
+    ranked = labels[order]
     turn = np.arange(len(ranked)) - np.searchsorted(ranked, ranked)
     return replace(sample, noise=sample.noise[order[turn < per_class]])
 
@@ -207,7 +231,7 @@ def _draw(plan: Plan) -> list[tuple[str, PictoSample]]:
         (
             split,
             draw_balanced(
-                plan.world,
+                plan,
                 count // shares,
                 do=do,
                 rng=np.random.default_rng([crc32(plan.name.encode()), crc32(split.encode()), number]),
@@ -218,9 +242,9 @@ def _draw(plan: Plan) -> list[tuple[str, PictoSample]]:
     ]
 
 
-def _as_csv(rows: list[dict[str, str]]) -> bytes:
+def _as_csv(rows: list[dict[str, str]], factors: Sequence[str]) -> bytes:
     stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, ("file", "label", "split", *FACTORS), lineterminator="\n")
+    writer = csv.DictWriter(stream, ("file", "label", "split", *factors), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue().encode()
@@ -247,7 +271,8 @@ def _is_whole(folder: Path) -> bool:
 
 def _key(plan: Plan) -> str:
     """Changes with whatever the pictures follow from: the plan, the code of this world and its pictograms."""
-    settings = (plan.name, plan.world.regime, plan.world.confounding, plan.counts, plan.interventions, SIZE)
+    world = plan.world
+    settings = (plan.name, world.regime, world.confounding, plan.counts, plan.interventions, plan.task, SIZE)
     return hashlib.sha256(f"{_definition()}{settings!r}".encode()).hexdigest()[:16]
 
 
@@ -256,7 +281,7 @@ def _definition() -> str:
     here = files("causalvlm.worlds.picto")
     sprites = load_sprites()
     digest = hashlib.sha256(sprites.colour.numpy().tobytes() + sprites.line.numpy().tobytes())
-    for module in ("collections.toml", "factors.py", "scene.py", "textures.py", "scm.py", "datasets.py"):
+    for module in ("collections.toml", "factors.py", "scene.py", "textures.py", "scm.py", "tasks.py", "datasets.py"):
         digest.update(here.joinpath(module).read_bytes())
     return digest.hexdigest()
 

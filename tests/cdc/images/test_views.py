@@ -234,7 +234,7 @@ def test_a_plan_refuses_what_makes_no_views(settings, message):
 
 def test_a_plan_refuses_an_unknown_set(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
-    with pytest.raises(InputError, match=r"must be one of 'set1', 'set2', 'crop-flip'; received 'set3'"):
+    with pytest.raises(InputError, match=r"must be one of 'set1', 'set2', 'crop-flip', 'none'; received 'set3'"):
         ViewPlan("set3")
 
 

@@ -34,6 +34,19 @@ def text_features(
     return functional.normalize(states @ model.text_projection, dim=-1)
 
 
+def image_features(visual: Any, images: Tensor, deep: Sequence[Tensor]) -> Tensor:
+    """Tokens appended before the first norm, and replaced before each further prompted block."""
+    states = visual.conv1(images).flatten(2).transpose(1, 2)
+    states = torch.cat([visual.class_embedding.expand(len(states), 1, -1), states], dim=1) + visual.positional_embedding
+    tokens = deep[0].shape[0]
+    states = visual.ln_pre(torch.cat([states, deep[0].expand(len(states), -1, -1)], dim=1))
+    for layer, block in enumerate(visual.transformer.resblocks):
+        if 0 < layer < len(deep):
+            states = torch.cat([states[:, :-tokens], deep[layer].expand(len(states), -1, -1)], dim=1)
+        states = block(states)
+    return functional.normalize(visual.ln_post(states)[:, 0] @ visual.proj, dim=-1)
+
+
 def words(model: Any, tokenizer: Any, phrase: str, count: int) -> Tensor:
     """Embeddings of the first words of a phrase, each of which is one token."""
     return model.token_embedding(tokenizer([phrase]))[0, 1 : 1 + count].clone()
@@ -43,6 +56,11 @@ def some_features(dim: int, rows: int = 6) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(5)
     features = functional.normalize(torch.randn(rows, dim, generator=generator), dim=-1)
     return features, torch.randint(len(BASE), (rows,), generator=generator)
+
+
+def some_pixels() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(5, 3, 32, 32, generator=generator), torch.randint(len(BASE), (5,), generator=generator)
 
 
 def moved(method: Any) -> Any:

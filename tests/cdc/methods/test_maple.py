@@ -2,34 +2,25 @@
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 import cdc
-from tests.cdc.methods.restated import BASE, NEW, agree, make, moved, text_features, words
+from tests.cdc.methods.restated import (
+    BASE,
+    NEW,
+    agree,
+    image_features,
+    make,
+    moved,
+    some_pixels,
+    text_features,
+    words,
+)
 
 
 @pytest.fixture
 def parts(own_model, model_folder):
     return cdc.load_backbone(str(model_folder("openai"))), *own_model("openai")
-
-
-def some_pixels() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    return torch.randn(5, 3, 32, 32, generator=generator), torch.randint(len(BASE), (5,), generator=generator)
-
-
-def image_features(visual, images, deep):
-    """Tokens appended before the first norm, and replaced before each further prompted block."""
-    states = visual.conv1(images).flatten(2).transpose(1, 2)
-    states = torch.cat([visual.class_embedding.expand(len(states), 1, -1), states], dim=1) + visual.positional_embedding
-    tokens = deep[0].shape[0]
-    states = visual.ln_pre(torch.cat([states, deep[0].expand(len(states), -1, -1)], dim=1))
-    for layer, block in enumerate(visual.transformer.resblocks):
-        if 0 < layer < len(deep):
-            states = torch.cat([states[:, :-tokens], deep[layer].expand(len(states), -1, -1)], dim=1)
-        states = block(states)
-    return functional.normalize(visual.ln_post(states)[:, 0] @ visual.proj, dim=-1)
 
 
 def logits_by_hand(model, tokenizer, parameters, images, names, rest):

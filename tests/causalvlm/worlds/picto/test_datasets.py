@@ -2,12 +2,13 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2_contingency
 
 import causalvlm
 import cdc
@@ -18,7 +19,8 @@ from causalvlm.worlds.picto.assets import load_sprites
 from causalvlm.worlds.picto.collections import all_collections, collection
 from causalvlm.worlds.picto.datasets import Plan, draw_balanced, picto_datasets, plan_dataset, write_dataset
 from causalvlm.worlds.picto.factors import FACTORS
-from causalvlm.worlds.picto.scm import PictoWorld
+from causalvlm.worlds.picto.scm import SOURCES, PictoWorld
+from causalvlm.worlds.picto.tasks import TASKS
 
 COUNTS = {"train": 3, "validation": 1, "test": 2}
 CLASSES = len(collection("produce").concepts)
@@ -138,7 +140,7 @@ def home_share(world, sample):
 
 def test_equal_numbers_leave_what_goes_with_a_concept_as_the_regime_has_it():
     world = PictoWorld(("produce",), regime="downstream")
-    sample = draw_balanced(world, 100, do={}, rng=np.random.default_rng(0))
+    sample = draw_balanced(Plan("few", world, {}), 100, do={}, rng=np.random.default_rng(0))
     assert (np.bincount(sample.labels) == 100).all()
     owned = world.concept_probabilities() * world.source_probabilities[:, None] * CLASSES  # P(D | concept)
     habit = world.level_probabilities("background")
@@ -183,7 +185,7 @@ def test_files_of_renditions_share_their_classes_equally(monkeypatch):
 
 
 def test_every_name_has_a_plan():
-    assert len(picto_datasets()) == 16
+    assert len(picto_datasets()) == 21
     for name in picto_datasets():
         plan = plan_dataset(name.removeprefix("picto/"))
         assert all(count % len(plan.interventions) == 0 for count in plan.counts.values())
@@ -231,3 +233,46 @@ def test_a_folder_of_that_name_is_reached_as_a_path(tmp_path, monkeypatch):
 def test_cdc_knows_nothing_of_picto():
     with pytest.raises(cdc.InputError, match="data must be a folder"):
         cdc.load_dataset("picto/produce")
+
+
+@pytest.fixture
+def few_per_class():
+    return {name: replace(plan_dataset(name), counts={"train": 4, "test": 4}) for name in TASKS}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_class_of_a_task_is_what_its_factors_say(few_per_class, name):
+    plan = few_per_class[name]
+    assert len(set(plan.class_names)) == len(plan.class_names)
+    assert set(plan.factors) | set(plan.task.words) == {"concept", *FACTORS}
+    for _, sample in datasets._draw(plan):
+        facts = sample.table()
+        named = [
+            plan.task.phrase.format(**{factor: words[row[factor]] for factor, words in plan.task.words.items()})
+            for row in facts.to_dict("records")
+        ]
+        assert named == [plan.class_names[label] for label in plan.label(sample)]
+        assert set(np.bincount(plan.label(sample), minlength=len(plan.class_names))) == {4}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_are_confounded_by_the_hidden_source_but_for_the_one_without_a_cause(few_per_class, name):
+    plan = few_per_class[name]
+    sample = draw_balanced(plan, 40, do={}, rng=np.random.default_rng(0))
+    table = np.zeros((len(plan.class_names), SOURCES))  # of classes and the sources that own the concepts
+    np.add.at(table, (plan.label(sample), sample.world.homes[sample.labels]), 1)
+    confounded = chi2_contingency(table).pvalue < 1e-6
+    assert confounded == (name != "poses")
+
+
+def test_a_picture_without_a_word_for_its_level_is_in_no_class():
+    plain = PictoWorld(("produce",)).sample(3, do={"background": "plain"}, rng=np.random.default_rng(0))
+    assert TASKS["backdrops"].label(plain).tolist() == [-1, -1, -1]
+
+
+@pytest.mark.usefixtures("small_and_elsewhere")
+def test_a_task_is_a_data_set_whose_factors_are_the_others_and_the_concept():
+    data = causalvlm.load_dataset("picto/finishes")
+    assert (data.template, len(data.class_names)) == ("a {} of a thing.", 20)
+    assert data.factor_names[:2] == ("concept", "background")
+    assert "style" not in data.factor_names

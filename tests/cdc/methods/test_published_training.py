@@ -1,0 +1,36 @@
+"""Each published method is trained as its authors train it for base-to-new, unless the user says otherwise."""
+
+from dataclasses import fields
+
+import pytest
+
+import cdc
+
+PUBLISHED = {  # epochs, batch size, peak rate
+    "coop": (50, 32, 0.002),
+    "cocoop": (10, 1, 0.002),
+    "kgcoop": (100, 128, 0.002),
+    "maple": (5, 4, 0.0035),
+    "promptsrc": (20, 4, 0.0025),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_defaults_are_the_published_ones(name):
+    config = cdc.method_config(name)
+    training = cdc.default_training("ViT-B-16", config)
+    assert (training.epochs, training.batch_size, training.learning_rate) == PUBLISHED[name]
+    assert (training.optimizer, training.weight_decay) == ("sgd", 5e-4)
+    assert "published" not in {field.name for field in fields(config)}
+
+
+def test_the_rate_goes_with_the_backbone():
+    clip, picto = (cdc.default_training(backbone, cdc.MaPLeConfig()) for backbone in ("ViT-B-16", "picto"))
+    assert picto.learning_rate == 5 * clip.learning_rate
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_all_of_them_train_on_the_augmentation_of_the_literature(name, tiny_backbone):
+    task = cdc.Task(("dog", "cat"), "a photo of a {}.", seed=1)
+    method = cdc.find_method(name).method(tiny_backbone, cdc.method_config(name), task)
+    assert method.trains_on.augmentation == "crop-flip"
