@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # One or more tests of every room that take milliseconds.
-QUICK := tests/cdc/beliefs tests/cdc/methods tests/cdc/test_adapter.py tests/cdc/protocols \
+QUICK := tests/cdc/beliefs tests/cdc/methods tests/cdc/test_adapter.py \
+	tests/cdc/protocols/test_base_to_new.py tests/cdc/protocols/test_tables.py \
 	tests/cdc/prompts/test_templates.py tests/cdc/data/test_folder.py tests/cdc/data/test_image_dataset.py \
 	tests/causalvlm/graphs/test_graph.py tests/causalvlm/identification/test_identify.py tests/causalvlm/embeddings \
 	tests/causalvlm/estimation/test_plug_in.py tests/causalvlm/estimation/test_estimators.py \

@@ -10,44 +10,55 @@ Expect: CDC above CoOp and zero-shot on base classes; on new ones above CoOp and
 
 import argparse
 from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
 
 import cdc
 from cdc.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (1, 2, 3)
-METHODS: dict[str, cdc.MethodConfig] = {
-    "zero-shot": cdc.ZeroShotConfig(),
-    "coop": cdc.CoOpConfig(),
-    "cdc": cdc.CDCConfig(),
-}
+METHODS = ("zero-shot", "coop", "cdc")
 
 
 def main(*, smoke: bool) -> None:
     """Run every method and seed, print the table and write it as JSON."""
     dataset = cdc.load_dataset("caltech101")
-    backbone = cdc.load_backbone("photo")
-    results: dict[str, cdc.BaseToNewSummary] = {}
-    for name, method in METHODS.items():
-        training = cdc.default_training("photo")
-        shots, seeds = (1, (1,)) if smoke else (16, SEEDS)
-        if smoke:
-            training = cdc.TrainingConfig(epochs=1)
-        out = Path("out/caltech_base_to_new_smoke" if smoke else "out/caltech_base_to_new")
-        settings = cdc.FitSettings(shots=shots, training=training)
-        results |= cdc.base_to_new(dataset, {name: method}, backbone, settings, seeds=seeds, out=out)
-    for name, summary in results.items():
-        base, new = (summary.scores()[f"{half}_accuracy"] for half in ("base", "new"))
-        print(f"{name:10s} base {base.mean:.3f} ± {base.std:.3f}  new {new.mean:.3f} ± {new.std:.3f}")
+    out = Path("out/caltech_base_to_new_smoke" if smoke else "out/caltech_base_to_new")
+    result = cdc.run_protocol(
+        "base-to-new",
+        [dataset],
+        METHODS,
+        "photo",
+        out=out,
+        seeds=(1,) if smoke else SEEDS,
+        shots=1 if smoke else 16,
+        training=cdc.TrainingConfig(epochs=1) if smoke else cdc.default_training("photo"),
+    )
+    print((out / "table.md").read_text())
     if not smoke:
         facts = {"data": dataset.name, "split_source": dataset.split_source, "backbone": "photo", "shots": 16}
         payload = {
             **facts,
             "seeds": list(SEEDS),
-            "methods": {name: summary.to_record() for name, summary in results.items()},
+            "methods": {name: summary(result, name) for name in METHODS},
             "provenance": cdc.provenance(),
         }
         write_json(RESULTS / "caltech_base_to_new.json", payload)
+
+
+def summary(result: cdc.ProtocolResult, method: str) -> dict[str, Any]:
+    """Runs of one method, mean and standard deviation of every score over the seeds, and both harmonic means."""
+    (row,) = (row for row in result.table() if row.method == method and row.dataset is not None)
+    runs = [dict(run) for run in result.runs if run["method"] == method]
+    seconds = [run["seconds"] for run in runs]
+    spreads = {metric: {"mean": row.means[metric], "std": std} for metric, std in row.stds.items()}
+    return {
+        "runs": runs,
+        **spreads,
+        "harmonic_mean_of_means": row.means["harmonic_mean_of_means"],
+        "seconds": {"mean": fmean(seconds), "std": pstdev(seconds)},
+    }
 
 
 if __name__ == "__main__":

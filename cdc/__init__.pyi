@@ -23,9 +23,11 @@ from .data.splits import select_classes as select_classes
 from .errors import CausalVLMError as CausalVLMError
 from .errors import InputError as InputError
 from .evaluation import Scores as Scores
+from .evaluation import energy_auroc as energy_auroc
 from .evaluation import evaluate as evaluate
 from .evaluation import harmonic_mean as harmonic_mean
 from .evaluation import ood_auroc as ood_auroc
+from .evaluation import openworld_auc as openworld_auc
 from .evaluation import score as score
 from .evaluation import separation as separation
 from .images.cache import default_cache as default_cache
@@ -64,8 +66,9 @@ from .methods.zero_shot import ZeroShotConfig as ZeroShotConfig
 from .prompts.text_encoding import encode_prompts as encode_prompts
 from .prompts.text_encoding import encode_templates as encode_templates
 from .prompts.text_encoding import tokenize_prompts as tokenize_prompts
-from .protocols.base_to_new import BaseToNewSummary as BaseToNewSummary
-from .protocols.base_to_new import base_to_new as base_to_new
+from .protocols.grid import run_protocol as run_protocol
+from .protocols.registry import PROTOCOLS as PROTOCOLS
+from .protocols.result import ProtocolResult as ProtocolResult
 from .provenance import provenance as provenance
 from .training.fit import FitSettings as FitSettings
 from .training.fit import fit as fit

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -49,10 +49,21 @@ def evaluate(
         class_names: the closed set of answers.
         cache: folder of cached features, or None.
     """
+    prediction, labels = classify_examples(adapter, examples, class_names, cache=cache)
+    return score(prediction, labels), prediction
+
+
+def classify_examples(
+    adapter: Adapter, examples: Sequence[Example], class_names: Sequence[str], *, cache: CacheFolder = "default"
+) -> tuple[Prediction, Int[Tensor, " rows"]]:
+    """What an adapter makes of labelled files that can be read, and their labels.
+
+    The labels are those of the examples: where `class_names` are not theirs, they say nothing about the prediction.
+    """
     paths = [example.path for example in examples]
     found = adapter.classify(paths, class_names, cache=cache, progress="encoding test images")
     labels = torch.tensor([examples[row].label for row in found.kept], device=found.prediction.belief.device)
-    return score(found.prediction, labels), found.prediction
+    return found.prediction, labels
 
 
 def score(prediction: Prediction, labels: Int[Tensor, " rows"]) -> Scores:
@@ -118,8 +129,7 @@ def separation(known: Float[Tensor, " rows"], unknown: Float[Tensor, " _"]) -> f
 def ood_auroc(known: Prediction, unknown: Prediction) -> float:
     """How well the uncertainty tells images of unknown classes from images of known ones, as area under the ROC curve.
 
-    A prediction without uncertainty mass, such as a softmax, is scored by 1 - confidence (Hendrycks & Gimpel, ICLR
-    2017).
+    The score is the prediction's own (`doubt`).
 
     Example:
         >>> sure = Prediction(belief=torch.eye(2), uncertainty=torch.zeros(2))
@@ -127,10 +137,62 @@ def ood_auroc(known: Prediction, unknown: Prediction) -> float:
         >>> ood_auroc(sure, unsure)
         1.0
     """
-    return separation(_doubt(known), _doubt(unknown))
+    return separation(doubt(known), doubt(unknown))
 
 
-def _doubt(prediction: Prediction) -> Tensor:
+def energy_auroc(known: Prediction, unknown: Prediction) -> float | None:
+    """`ood_auroc` with the energy of the logits as the score (Liu et al., NeurIPS 2020), which every softmax has.
+
+    Returns:
+        The area, or None for predictions that were not made from logits.
+
+    Example:
+        >>> energy_auroc(Prediction.from_logits(torch.eye(2)), Prediction.from_logits(torch.zeros(2, 2)))
+        1.0
+    """
+    if known.energy is None or unknown.energy is None:
+        return None
+    return separation(known.energy, unknown.energy)
+
+
+def openworld_auc(
+    known: Float[Tensor, " rows"],
+    unknown: Float[Tensor, " _"],
+    *,
+    known_right: Bool[Tensor, " rows"],
+    unknown_right: Bool[Tensor, " _"],
+) -> float:
+    """OpenworldAUC: share of pairs of a known and an unknown image of which all is right.
+
+    E[1(x_b right among base names) 1(r(x_n) > r(x_b)) 1(x_n right among new names)] over pairs of a base image x_b and
+    a new one x_n (Hua et al., OpenworldAUC, ICML 2025). It is at most the product of both accuracies, and at most the
+    area under the ROC curve of the score r; equal scores count as wrong.
+
+    Args:
+        known: score r of the images of base classes, higher for strangers.
+        unknown: score r of the images of new classes.
+        known_right: whether each is classified right among the base names.
+        unknown_right: whether each is classified right among the new names.
+
+    Example:
+        >>> right = torch.tensor([True, False])
+        >>> openworld_auc(torch.tensor([0.1, 0.2]), torch.tensor([0.8, 0.9]), known_right=right, unknown_right=right)
+        0.25
+    """
+    below = known[known_right].sort().values
+    pairs = torch.searchsorted(below, unknown[unknown_right].contiguous()).sum()
+    return float(pairs) / (len(known) * len(unknown))
+
+
+def doubt(prediction: Prediction) -> Float[Tensor, " rows"]:
+    """How strange each image is to a prediction: its uncertainty mass or, if it has none, 1 - its confidence.
+
+    The latter is the score of Hendrycks & Gimpel, ICLR 2017.
+
+    Example:
+        >>> doubt(Prediction(belief=torch.tensor([[0.75, 0.25]]), uncertainty=torch.zeros(1)))
+        tensor([0.2500])
+    """
     if bool((prediction.uncertainty > 0).any()):
         return prediction.uncertainty
     return 1 - prediction.probabilities.max(-1).values

@@ -7,7 +7,7 @@ import pytest
 
 from causalvlm.cli.main import app, run
 
-COMMANDS = ["demo", "adapt", "evaluate", "predict", "methods", "diagnose", "doctor", "identify", "estimate"]
+COMMANDS = ["demo", "adapt", "evaluate", "predict", "protocol", "methods", "diagnose", "doctor", "identify", "estimate"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,7 +6,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify, methods
+from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify, methods, protocol
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -27,6 +27,7 @@ app.command()(demo.demo)
 app.command()(adapt.adapt)
 app.command()(adapt.evaluate)
 app.command()(adapt.predict)
+app.command(cls=protocol.SeveralWords)(protocol.protocol)
 app.command()(methods.methods)
 app.command()(diagnose.diagnose)
 app.command()(doctor.doctor)

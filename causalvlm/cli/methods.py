@@ -28,12 +28,28 @@ def methods(json: JsonOption = None, force: ForceOption = False) -> None:
         say.print(f"{name:12s} {entry.help}", markup=False, soft_wrap=True)
         for setting, value in settings.items():
             say.print(f"{'':14s}--set {setting}={_written(value)}", markup=False, soft_wrap=True)
-        variants = {f"{name}:{variant}": differs for variant, differs in entry.variants.items()}
-        for variant, differs in variants.items():
-            changed = ", ".join(f"{setting}={_written(value)}" for setting, value in differs.items())
-            say.print(f"{variant:12s} {changed}", markup=False, soft_wrap=True)
+        variants: dict[str, dict[str, Any]] = {}
+        for variant in entry.variants:
+            label = f"{name}:{variant}"
+            chosen = _flat(cdc.method_record(cdc.method_config(label)))
+            variants[label] = {setting: value for setting, value in chosen.items() if value != settings[setting]}
+            differs = " ".join(f"{setting}={_written(value)}" for setting, value in variants[label].items())
+            say.print(f"{label:12s} {differs}", markup=False, soft_wrap=True)
         found[name] = {"help": entry.help, "settings": settings, "variants": variants}
     write_result(json, {"methods": found}, force=force)
+
+
+def settings_of(method: str) -> dict[str, Any]:
+    """What can be set of a method or variant, by dotted name, with the defaults.
+
+    Raises:
+        InputError: if there is no such method or variant.
+
+    Example:
+        >>> settings_of("coop")
+        {'context_tokens': 4}
+    """
+    return _flat(cdc.method_record(cdc.method_config(method)))
 
 
 def configure(method: str, pairs: Sequence[str] | None) -> "cdc.MethodConfig":

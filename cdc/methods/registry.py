@@ -28,12 +28,14 @@ class Entry:
         method: makes it from towers, settings and task.
         help: one line on what it does.
         variants: further settings that have a name of their own, such as ``cdc:paper``, each with how it differs.
+        sees: what it learns from, in a phrase for tables: ``"shots"``, or more, such as ``"shots, language model"``.
     """
 
     config: type[Any]
     method: MethodClass
     help: str
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sees: str = "shots"
 
 
 METHODS: dict[str, Entry] = {
@@ -50,13 +52,20 @@ METHODS: dict[str, Entry] = {
             ZeroShot,
             "the data set's hand-crafted template; nothing to train",
             variants={"ensemble": {"ensemble": True}},
+            sees="nothing",
         ),
     )
 }
 """Every method by the name of its settings."""
 
 
-def register_method(config: type[Any], method: MethodClass, *, help: str) -> None:  # noqa: A002 - its field
+def register_method(
+    config: type[Any],
+    method: MethodClass,
+    *,
+    help: str,  # noqa: A002 - its field
+    sees: str = "shots",
+) -> None:
     """Make a method of your own known, so that everything here takes it: adapt, save, load, protocols, diagnosis.
 
     An adapter of it is loaded where it has been registered; `docs/own_method.md` walks through one.
@@ -65,6 +74,7 @@ def register_method(config: type[Any], method: MethodClass, *, help: str) -> Non
         config: frozen dataclass of its settings, with a class variable `name`.
         method: makes it from ``(backbone, config, task)``; see `Method` and `Trainable`.
         help: one line on what it does.
+        sees: what it learns from, as tables of the protocols say it.
 
     Raises:
         InputError: if the settings are no frozen dataclass with a name, or another method has that name.
@@ -91,7 +101,7 @@ def register_method(config: type[Any], method: MethodClass, *, help: str) -> Non
             f"a method's name must be its own; received {name!r}, which {METHODS[name].config.__name__} has. Choose "
             "another name."
         )
-    METHODS[name] = Entry(config, method, help)
+    METHODS[name] = Entry(config, method, help, sees=sees)
 
 
 def find_method(name: str) -> Entry:

@@ -125,8 +125,10 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
 
     checkpoints = [_beside(settings.checkpoint, number) for number in range(3)]
     started = time.perf_counter()
-    if model.rehearses:
-        model.learn_from(rehearse(dataset, model.backbone, rehearsal, seed=config.seed, cache=settings.cache))
+    if model.rehearses and (
+        rehearsals := rehearse(dataset, model.backbone, rehearsal, seed=config.seed, cache=settings.cache)
+    ):
+        model.learn_from(rehearsals)
     losses, unreadable = run(model, dataset, f"training {name}", checkpoints[0])
     record = TrainingRecord(
         config=config,

@@ -139,10 +139,11 @@ class TestEverywhere:
 
     def test_base_to_new(self, name, colour_folder, tiny_backbone, settings, tmp_path):
         data, config = causalvlm.load_dataset(colour_folder), OWN[name][0]()
-        settings = cdc.FitSettings(shots=4, training=settings.training, views=2, cache=None)
-        (summary,) = cdc.base_to_new(data, {name: config}, tiny_backbone, settings, seeds=(1,), out=tmp_path).values()
-        assert summary.runs[0].base.n + summary.runs[0].new.n == len(data.test)
-        assert summary.to_record()["runs"][0]["method"]["name"] == name
+        ways = {"seeds": (1,), "shots": 4, "training": settings.training, "settings": settings}
+        result = cdc.run_protocol("base-to-new", [data], {"mine": config}, tiny_backbone, **ways, out=tmp_path)
+        (run,) = result.runs
+        assert run["base"]["n"] + run["new"]["n"] == len(data.test)
+        assert (run["method"], run["settings"]["method"]["name"]) == ("mine", name)
 
     def test_diagnose(self, name, colour_folder, tiny_backbone, settings):
         data = causalvlm.load_dataset(colour_folder)

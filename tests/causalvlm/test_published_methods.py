@@ -41,11 +41,12 @@ def test_adapt_evaluate_save_load_and_swap_the_classes(name, colour_folder, tiny
 @pytest.mark.parametrize("config", PUBLISHED, ids=NAMES)
 def test_base_to_new(config, colour_folder, tiny_backbone, settings, tmp_path):
     data = causalvlm.load_dataset(colour_folder)
-    runs = {config.name: config}
-    (summary,) = cdc.base_to_new(data, runs, tiny_backbone, settings, seeds=(1,), out=tmp_path).values()
-    assert summary.runs[0].base.n + summary.runs[0].new.n == len(data.test)
-    (again,) = cdc.base_to_new(data, runs, tiny_backbone, settings, seeds=(1,), out=tmp_path).values()
-    assert again.to_record() == summary.to_record()
+    ways = {"seeds": (1,), "shots": 4, "training": settings.training, "settings": settings, "out": tmp_path}
+    result = cdc.run_protocol("base-to-new", [data], {config.name: config}, tiny_backbone, **ways)
+    (run,) = result.runs
+    assert run["base"]["n"] + run["new"]["n"] == run["joint"]["n"] == len(data.test)
+    again = cdc.run_protocol("base-to-new", [data], {config.name: config}, tiny_backbone, **ways)
+    assert again.to_record() == result.to_record()
 
 
 @pytest.mark.parametrize("config", PUBLISHED, ids=NAMES)

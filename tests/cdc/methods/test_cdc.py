@@ -95,7 +95,7 @@ def test_a_killed_rehearsal_goes_on(colour_folder, tiny_backbone, tmp_path, monk
     resumable = replace(settings, checkpoint=tmp_path / "checkpoint.safetensors")
     steps = 0
 
-    def stop(self, finished, total):
+    def stop(*_):
         nonlocal steps
         steps += 1
         if steps == 5:  # in the second rehearsal
