@@ -38,7 +38,7 @@ def run_protocol(
     seeds: Sequence[int] = (1, 2, 3),
     shots: int | Sequence[int] | None = None,
     training: TrainingConfig | Mapping[str, TrainingConfig] | None = None,
-    settings: FitSettings = DEFAULT_SETTINGS,
+    settings: FitSettings | Mapping[str, FitSettings] = DEFAULT_SETTINGS,
     reference: str | None = None,
     pretrained: str | None = None,
     device: str = "cpu",
@@ -60,7 +60,8 @@ def run_protocol(
         seeds: of shots, initial tokens and shuffling.
         shots: training images per class; None for the usual 16, or 1, 2, 4, 8 and 16 of few-shot.
         training: of all methods, or by label; by default each method's own (`cdc.default_training`).
-        settings: views, augmentation, `allow_fewer` and cache; the rest of it plays no part.
+        settings: views, augmentation, `allow_fewer` and cache, of all methods or by label; the rest of it plays no
+            part.
         reference: label of the method that others are compared with; by default ``"cdc"``, or else the first.
         pretrained: of a backbone by name.
         device: of a backbone by name.
@@ -175,7 +176,7 @@ def _cells(
     seeds: Sequence[int],
     backbone: Backbone,
     training: TrainingConfig | Mapping[str, TrainingConfig] | None,
-    settings: FitSettings,
+    settings: FitSettings | Mapping[str, FitSettings],
     out: Path,
 ) -> list[Run]:
     """Every run, in the order of the grid: by training set, method and seed."""
@@ -194,7 +195,7 @@ def _cells(
             for seed in seeds:
                 stem = sub(r"[^\w.=,+-]+", "_", f"{case.name}-{label}-seed_{seed}")
                 fit = replace(
-                    settings,
+                    settings if isinstance(settings, FitSettings) else settings.get(label, DEFAULT_SETTINGS),
                     training=replace(config, seed=seed),
                     checkpoint=out / "checkpoints" / f"{stem}.safetensors",
                 )
