@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from choose_settings import judge
+from choose_settings import FIRST_DEFAULTS, judge
 
 import causalvlm
 import cdc
@@ -24,8 +24,7 @@ COLLECTIONS = ("picto/mammals", "picto/household")
 RATES = (0.002, 0.01, 0.05, 0.2)
 METHODS: dict[str, cdc.MethodConfig] = {
     "coop": cdc.CoOpConfig(),
-    # Without anchoring, so that what the templates learned is seen as it is.
-    "cdc": cdc.CDCConfig(anchoring=0.0),
+    "cdc": FIRST_DEFAULTS,
 }
 SCORES = ("base_accuracy", "new_accuracy", "harmonic_mean")
 

@@ -3,11 +3,12 @@
 The 50 base classes are cut in two. A method is trained on one half (16 shots, seed 1) and judged on validation images
 of both halves, the other half standing in for new classes; then they change places, and scores are averaged. Every
 row of the result is one setting: evidence functions (3 kinds x raw, centred, centred and scaled by a temperature
-fitted on the training shots), weights of the losses, fusion, and the learning rates of CoOp and CDC.
+fitted on the training shots), weights of the losses, fusion, and the learning rates of CoOp and CDC. The first defaults
+of CDC came from it; today's come from `cdc_ablation.py`.
 
 How to run: python analyses/choose_settings.py [--only NAME ...]; needs $CAUSALVLM_DATA with caltech-101/.
 How long: about a minute a row on 2 cores once the views are encoded; finished rows are kept in out/choose_settings.
-Expect: the default settings of `CDCConfig` at or near the best harmonic mean.
+Expect: the first defaults, with anchoring, at or near the best harmonic mean.
 """
 
 import argparse
@@ -21,10 +22,14 @@ from scipy.optimize import minimize_scalar
 
 import cdc
 from cdc.files import write_json
+from cdc.methods.cdc import LossWeights
 
 RESULTS = Path(__file__).parent / "results" / "choose_settings.json"
 ROWS = Path("out/choose_settings")
-HALF = 25
+FIRST_DEFAULTS = cdc.CDCConfig(
+    anchoring=0.0, half_clean=False, evidence=cdc.EvidenceFunction(centre="row"), independence=0.5, calibrate=False
+)
+"""What rows differ from: the defaults of that time, without anchoring, so that what the templates learned is seen."""
 
 
 def halves(dataset: cdc.ImageDataset) -> list[tuple[cdc.ImageDataset, cdc.ImageDataset]]:
@@ -55,8 +60,7 @@ def fitted_temperature(dataset: cdc.ImageDataset, backbone: cdc.Backbone) -> flo
 def grid(temperature: float) -> dict[str, tuple[cdc.MethodConfig, cdc.TrainingConfig | None]]:
     """Settings by name; None trains as the method does by default."""
     slow = replace(cdc.default_training("photo"), learning_rate=0.02)
-    # Without anchoring, so that what the templates learned is seen as it is.
-    alone = cdc.CDCConfig(anchoring=0.0)
+    alone = FIRST_DEFAULTS
     rows: dict[str, tuple[cdc.MethodConfig, cdc.TrainingConfig | None]] = {
         "zero-shot": (cdc.ZeroShotConfig(), None),
         "coop": (cdc.CoOpConfig(), None),
@@ -64,20 +68,20 @@ def grid(temperature: float) -> dict[str, tuple[cdc.MethodConfig, cdc.TrainingCo
         "cdc": (alone, None),
         "cdc, anchoring 0.8": (replace(alone, anchoring=0.8), None),
         "cdc, anchoring 1": (replace(alone, anchoring=1.0), None),
-        "cdc, lambda to 0": (replace(alone, kl_weight=0.0), None),
-        "cdc, lambda to 1": (replace(alone, kl_weight=1.0), None),
-        "cdc, no L_de": (replace(alone, diversity_weight=0.0), None),
-        "cdc, L_con 2": (replace(alone, consistency_weight=2.0), None),
+        "cdc, lambda to 0": (replace(alone, weights=LossWeights(divergence=0.0)), None),
+        "cdc, lambda to 1": (replace(alone, weights=LossWeights(divergence=1.0)), None),
+        "cdc, no L_de": (replace(alone, weights=LossWeights(diversity=0.0)), None),
+        "cdc, L_con 2": (replace(alone, weights=LossWeights(consistency=2.0)), None),
         "cdc, Dempster's rule": (replace(alone, independence=1.0), None),
         "cdc, dependent": (replace(alone, independence=0.0), None),
     }
     for kind in ("exp", "softplus", "relu"):
-        for name, centred, scale in (("raw", False, 1.0), ("centred", True, 1.0), ("scaled", True, temperature)):
-            function = cdc.EvidenceFunction(kind, centred=centred, temperature=scale)
+        for name, centre, scale in (("raw", "none", 1.0), ("centred", "row", 1.0), ("scaled", "row", temperature)):
+            function = cdc.EvidenceFunction(kind, centre=centre, temperature=scale)
             rows[f"cdc, {kind} {name}"] = (replace(alone, evidence=function), None)
     del rows["cdc, exp centred"]  # the default, above
     rows["cdc, rate 0.02"] = (alone, slow)
-    rows["cdc, lambda to 0.02"] = (replace(alone, kl_weight=0.02), None)
+    rows["cdc, lambda to 0.02"] = (replace(alone, weights=LossWeights(divergence=0.02)), None)
     return rows
 
 
@@ -86,7 +90,7 @@ def judge(
 ) -> dict[str, Any]:
     """Scores of a setting, averaged over both orders of the halves."""
     runs: list[dict[str, float]] = []
-    settings = cdc.FitSettings(training=training or cdc.default_training("photo"))
+    settings = cdc.FitSettings(training=training or cdc.default_training("photo"), augmentation="set2")
     for trained, other in halves(dataset):
         adapter = cdc.fit_shots(shots_of(dataset, trained), method, backbone, settings)
         base, on_base = cdc.evaluate(adapter, trained.validation, trained.class_names)
