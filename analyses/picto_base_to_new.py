@@ -6,8 +6,8 @@ Averages are given over the data sets for choosing, over those for reporting, an
 
 How to run: python analyses/picto_base_to_new.py [--smoke] [--methods NAME ...]; `--smoke` writes nothing.
 How long: two hours on 2 cores, more than half of it PromptSRC; killed runs continue, in out/picto_base_to_new.
-Expect: on the collections little between the methods; on the tasks, where the hand-crafted prompt names the wrong thing,
-several points of all prompt learners over zero-shot, and CDC among the first.
+Expect: little between the methods on the collections; on the tasks, where the hand-crafted prompt names the wrong
+thing, several points of all prompt learners over zero-shot, and CDC among the first.
 """
 
 import argparse

@@ -28,7 +28,7 @@ class CoOpConfig:
     """
 
     name: ClassVar[str] = "coop"
-    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=50, batch_size=32, learning_rate=0.002)
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=50, batch_size=32, learning_rate=0.002, drop_last=True)
 
     context_tokens: int = 4
 

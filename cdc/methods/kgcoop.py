@@ -27,7 +27,9 @@ class KgCoOpConfig:
     """
 
     name: ClassVar[str] = "kgcoop"
-    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=100, batch_size=128, learning_rate=0.002)
+    published: ClassVar[TrainingConfig] = TrainingConfig(
+        epochs=100, batch_size=128, learning_rate=0.002, drop_last=True
+    )
 
     context_tokens: int = 4
     knowledge_weight: float = 8.0

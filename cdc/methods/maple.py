@@ -36,7 +36,7 @@ class MaPLeConfig:
     """
 
     name: ClassVar[str] = "maple"
-    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=5, batch_size=4, learning_rate=0.0035)
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=5, batch_size=4, learning_rate=0.0035, drop_last=True)
 
     context_tokens: int = 2
     depth: int = 9

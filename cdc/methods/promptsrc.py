@@ -45,7 +45,7 @@ class PromptSRCConfig:
     """
 
     name: ClassVar[str] = "promptsrc"
-    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=20, batch_size=4, learning_rate=0.0025)
+    published: ClassVar[TrainingConfig] = TrainingConfig(epochs=20, batch_size=4, learning_rate=0.0025, drop_last=True)
 
     context_tokens: int = 4
     image_tokens: int = 4

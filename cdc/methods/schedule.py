@@ -23,6 +23,8 @@ class TrainingConfig:
         learning_rate: peak, reached after the warm-up epoch and followed by a cosine (see `learning_rate_at`).
         optimizer: ``"sgd"`` (momentum 0.9) or ``"adamw"``.
         weight_decay: of the optimizer.
+        drop_last: leave out the last batch of an epoch unless it is whole or the only one, as the published code of
+            CoOp and its successors does.
         seed: of sampling, shuffling and initial noise.
     """
 
@@ -31,6 +33,7 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     optimizer: Literal["sgd", "adamw"] = "sgd"
     weight_decay: float = 5e-4
+    drop_last: bool = False
     seed: int = 1
 
     def __post_init__(self) -> None:

@@ -60,14 +60,17 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(epoch, config)
         generator = torch.Generator().manual_seed(config.seed * SEEDS_PER_RUN + epoch)
-        total = torch.zeros((), device=method.backbone.device)  # read once an epoch: reading waits for a GPU
+        total, rows = torch.zeros((), device=method.backbone.device), 0  # read once an epoch: reading waits for a GPU
         for images, labels in shots.batches(config.batch_size, epoch=epoch, generator=generator):
+            if config.drop_last and 0 < rows and len(labels) < config.batch_size:
+                continue
             loss = method.loss(images, labels, progress=epoch / config.epochs)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(labels)
-        losses.append(float(total) / len(shots.labels))
+            rows += len(labels)
+        losses.append(float(total) / rows)
         if not math.isfinite(losses[-1]):
             raise InputError(
                 f"the loss must stay finite; received {losses[-1]} in epoch {epoch + 1}. Lower the learning rate."

@@ -158,3 +158,20 @@ def test_a_diverging_loss_is_one_clear_error(tiny_backbone):
     broken = replace(shots, values=shots.values * float("nan"))
     with pytest.raises(cdc.InputError, match="loss must stay finite; received nan in epoch 1"):
         train(make_method(tiny_backbone), broken, CONFIG)
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(10, 20), (24, 24), (100, 24)])
+def test_the_last_batch_is_left_out_where_it_is_neither_whole_nor_the_only_one(
+    tiny_backbone, monkeypatch, batch_size, expected
+):
+    method, rows = make_method(tiny_backbone), []
+    loss = method.loss
+
+    def counted(images, labels, *, progress):
+        rows.append(len(labels))
+        return loss(images, labels, progress=progress)
+
+    monkeypatch.setattr(method, "loss", counted)
+    shots = make_shots(tiny_backbone, templates=2)
+    train(method, shots, replace(CONFIG, epochs=1, batch_size=batch_size, drop_last=True))
+    assert sum(rows) == expected
