@@ -62,7 +62,7 @@ def train(
         generator = torch.Generator().manual_seed(config.seed * SEEDS_PER_RUN + epoch)
         total, rows = torch.zeros((), device=method.backbone.device), 0  # read once an epoch: reading waits for a GPU
         for images, labels in shots.batches(config.batch_size, epoch=epoch, generator=generator):
-            if config.drop_last and 0 < rows and len(labels) < config.batch_size:
+            if config.drop_last and rows > 0 and len(labels) < config.batch_size:
                 continue
             loss = method.loss(images, labels, progress=epoch / config.epochs)
             optimizer.zero_grad()
