@@ -28,7 +28,7 @@ from cdc.progress import image_bar
 
 CARD = "card.json"
 WEIGHTS = "adapter.safetensors"
-FORMAT = 2
+FORMAT = 3
 """Version of the two files; raised when an older reader would misread them."""
 
 
