@@ -75,10 +75,19 @@ def refuse(*_: object) -> cdc.Method:
     raise cdc.InputError("towers must be of ivory; received others. Use ivory.")
 
 
-def test_a_new_method_joins_by_itself_and_a_refusal_is_recorded_with_its_reason(script, monkeypatch):
-    for name in set(cdc.METHODS) - {"zero-shot"}:
-        monkeypatch.delitem(cdc.METHODS, name)
-    monkeypatch.setitem(cdc.METHODS, "picky", Entry(PickyConfig, refuse, "refuses"))
+@pytest.fixture
+def only_picky():
+    """Zero-shot and a method that refuses all towers, for a while; then all methods, in the order they had."""
+    before = dict(cdc.METHODS)
+    cdc.METHODS.clear()
+    cdc.METHODS.update({"zero-shot": before["zero-shot"], "picky": Entry(PickyConfig, refuse, "refuses")})
+    yield
+    cdc.METHODS.clear()
+    cdc.METHODS.update(before)
+
+
+@pytest.mark.usefixtures("only_picky")
+def test_a_new_method_joins_by_itself_and_a_refusal_is_recorded_with_its_reason(script):
     refused = {"refused": "towers must be of ivory; received others. Use ivory."}
     assert script.steps(cdc.load_backbone("picto"), script.SMOKE) == {"picky": refused}
     assert script.agreement("picto", "cpu", script.SMOKE)["picky"] == refused
