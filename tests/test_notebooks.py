@@ -1,4 +1,4 @@
-"""Every notebook runs as a newcomer would run it, from the first cell to the last, and its committed outputs are whole."""
+"""Every notebook runs as a newcomer runs it, from the first cell to the last, and its committed outputs are whole."""
 
 import runpy
 from pathlib import Path
