@@ -27,6 +27,7 @@ ROWS: dict[str, cdc.MethodConfig] = {
     "cdc": BASE,
     "calibrated": cdc.CDCConfig(),
     "paper": cdc.method_config("cdc:paper"),
+    "paper, lambda to 1": replace(cdc.method_config("cdc:paper"), weights=LossWeights(consistency=1.0, divergence=1.0)),
     "anchoring 0": replace(BASE, anchoring=0.0),
     "anchoring 0.4": replace(BASE, anchoring=0.4),
     "anchoring 0.8": replace(BASE, anchoring=0.8),

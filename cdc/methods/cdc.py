@@ -92,9 +92,9 @@ PAPER: Mapping[str, Any] = {
     "evidence": EvidenceFunction(centre="row"),
     "independence": 1.0,
     "calibrate": False,
-    "weights": LossWeights(consistency=1.0, divergence=1.0),
+    "weights": LossWeights(consistency=1.0),
 }
-"""How ``cdc:paper`` differs: Dempster's rule, every template on its own views, all three losses, lambda_t to 1."""
+"""How ``cdc:paper`` differs: Dempster's rule, every template on its own views, and all three losses."""
 
 
 @final

@@ -114,5 +114,5 @@ def test_a_killed_rehearsal_goes_on(colour_folder, tiny_backbone, tmp_path, monk
 
 def test_the_papers_settings_have_a_name():
     paper = cdc.method_config("cdc:paper")
-    assert (paper.independence, paper.half_clean, paper.weights.divergence) == (1.0, False, 1.0)
+    assert (paper.independence, paper.half_clean, paper.weights.consistency) == (1.0, False, 1.0)
     assert cdc.method_from_record(cdc.method_record(paper)) == paper
