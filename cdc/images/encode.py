@@ -68,7 +68,8 @@ def encode_images(
     """Embed image files as at test time: each seen once, through the backbone's own preprocessing.
 
     Features of a file's bytes are computed once per backbone and read from the cache ever after. A run that is killed
-    goes on where it was. A value may differ by rounding (1e-6) with the pictures that shared its batch.
+    goes on where it was. Every batch has the same shape, the last one filled up with blanks, so that on a cpu a value
+    does not depend on the pictures that shared its batch, nor on where an earlier run was killed.
 
     Args:
         backbone: frozen towers.
@@ -103,8 +104,7 @@ def encode_views(
 ) -> ViewFeatures:
     """Embed the augmented views that each template sees of the image files in training (see `augment`).
 
-    As `encode_images`, but for one thing: every batch has the same shape, the last one filled up with blanks, so that
-    on a cpu a value does not depend on the pictures that shared its batch, nor on where an earlier run was killed.
+    As `encode_images`, in batches of one shape.
 
     Args:
         backbone: frozen towers.
@@ -136,7 +136,7 @@ def encode_views(
         )
         return torch.stack([backbone.preprocess(picture) for picture in seen])
 
-    recipe = _Recipe(repr(plan), (plan.templates, plan.views), render, fill_batches=True)
+    recipe = _Recipe(repr(plan), (plan.templates, plan.views), render)
     return ViewFeatures(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
 
 
@@ -159,13 +159,11 @@ class _Recipe:
         name: tells recipes apart in the cache.
         shape: of the pictures made of one image.
         render: from path and content hash to [pictures, 3, height, width].
-        fill_batches: give every batch the same shape.
     """
 
     name: str
     shape: tuple[int, ...]
     render: Callable[[Path, str], Tensor]
-    fill_batches: bool = False
 
 
 def _encode(
@@ -250,7 +248,7 @@ def _encode_missing(
             yield from _encode_batch(backbone, batch, recipe, blanks=0, batch_size=batch_size)
             batch = {}
     if batch:
-        blanks = (images - len(batch)) * pictures if recipe.fill_batches else 0
+        blanks = (images - len(batch)) * pictures
         yield from _encode_batch(backbone, batch, recipe, blanks=blanks, batch_size=batch_size)
 
 

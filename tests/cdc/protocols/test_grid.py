@@ -1,6 +1,7 @@
 """The grid: killed and resumed to the byte, parallel as sequential, and whatever goes wrong stays where it is."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import cdc
 
@@ -18,11 +20,13 @@ TRAINING = cdc.TrainingConfig(epochs=3)
 SETTINGS = cdc.FitSettings(cache=None)
 
 GRID = """
-import sys
+import os, sys
 package, data, backbone, out = sys.argv[1:]
 sys.path.insert(0, package)
+import torch
 import cdc
 
+torch.set_num_threads(max(1, os.cpu_count() // 2))
 ways = {"shots": 4, "training": cdc.TrainingConfig(epochs=3), "settings": cdc.FitSettings(cache=None), "workers": 1}
 cdc.run_protocol("base-to-new", [cdc.load_dataset(data)], ["zero-shot", "coop", "cdc"], backbone, out=out, **ways)
 """
@@ -79,6 +83,15 @@ def own_methods(tmp_path, monkeypatch):
     cdc.METHODS.clear()
     cdc.METHODS.update(before)
     del sys.modules["own_methods_for_grid"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads_of_a_worker():
+    """Everywhere as many as each of two workers has: sums on another number of threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, os.cpu_count() // 2))
+    yield
+    torch.set_num_threads(before)
 
 
 def run(dataset, backbone, out, **changed) -> cdc.ProtocolResult:
