@@ -41,10 +41,15 @@ METHODS = {
 
 
 def curve(
-    dataset: cdc.ImageDataset, config: cdc.MethodConfig, augmentation: str, *, seed: int, epochs: int
+    dataset: cdc.ImageDataset,
+    config: cdc.MethodConfig,
+    augmentation: str,
+    backbone: cdc.Backbone,
+    *,
+    seed: int,
+    epochs: int,
 ) -> dict[str, list[float]]:
     """Accuracy on base and new test images, percent, at every epoch of `EPOCHS` that the training reaches."""
-    backbone = cdc.load_backbone("picto")
     halves = {half: cdc.select_classes(dataset, half) for half in ("base", "new")}
     shots = cdc.select_classes(cdc.few_shot(dataset, shots=16, seed=seed), "base")
     method = build_method(config, backbone, cdc.Task(shots.class_names, dataset.template, seed=seed))
@@ -94,15 +99,16 @@ def draw(curves: dict[str, dict[str, dict[str, list[list[float]]]]]) -> Figure:
 
 def main(*, smoke: bool) -> None:
     """Train, look at every epoch of interest, write the accuracies and draw them."""
+    backbone = cdc.load_backbone("picto")
     if smoke:
-        print(curve(causalvlm.load_dataset(DATA[0]), cdc.CoOpConfig(), "none", seed=1, epochs=2))
+        print(curve(causalvlm.load_dataset(DATA[0]), cdc.CoOpConfig(), "none", backbone, seed=1, epochs=2))
         return
     curves: dict[str, dict[str, dict[str, list[list[float]]]]] = {}
     for name in DATA:
         dataset = causalvlm.load_dataset(name)
         curves[name] = {}
         for label, (config, augmentation) in METHODS.items():
-            runs = [curve(dataset, config, augmentation, seed=seed, epochs=EPOCHS[-1]) for seed in SEEDS]
+            runs = [curve(dataset, config, augmentation, backbone, seed=seed, epochs=EPOCHS[-1]) for seed in SEEDS]
             curves[name][label] = {half: [run[half] for run in runs] for half in ("base", "new")}
             means = {half: np.mean(values, axis=0).round(1).tolist() for half, values in curves[name][label].items()}
             print(name, label, means, flush=True)

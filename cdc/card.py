@@ -61,7 +61,7 @@ class TrainingRecord:
     Attributes:
         config: epochs, batch size, optimizer, seed.
         losses: mean loss of every epoch.
-        seconds: of the training and its rehearsals.
+        seconds: of the training and its rehearsals, without encoding.
         views: cached views per image and template.
         augmentation: of the views.
         unreadable: training images that were left out, each with the reason.

@@ -68,8 +68,9 @@ def encode_images(
     """Embed image files as at test time: each seen once, through the backbone's own preprocessing.
 
     Features of a file's bytes are computed once per backbone and read from the cache ever after. A run that is killed
-    goes on where it was. Every batch has the same shape, the last one filled up with blanks, so that on a cpu a value
-    does not depend on the pictures that shared its batch, nor on where an earlier run was killed.
+    goes on where it was. With a cache every batch has the same shape, the last one filled up with blanks, so that on a
+    cpu a value does not depend on the pictures that shared its batch, nor on where an earlier run was killed; without
+    one it may differ by rounding (1e-6).
 
     Args:
         backbone: frozen towers.
@@ -89,7 +90,12 @@ def encode_images(
         >>> encode_images(cdc.load_backbone("photo"), [file], cache=None).values.shape
         torch.Size([1, 384])
     """
-    recipe = _Recipe("clean", (), lambda path, _: backbone.preprocess(read_image(path)).unsqueeze(0))
+    recipe = _Recipe(
+        "clean",
+        (),
+        lambda path, _: backbone.preprocess(read_image(path)).unsqueeze(0),
+        fill_batches=cache is not None,  # nothing of what is not kept outlives this call
+    )
     return Features(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
 
 
@@ -104,7 +110,7 @@ def encode_views(
 ) -> ViewFeatures:
     """Embed the augmented views that each template sees of the image files in training (see `augment`).
 
-    As `encode_images`, in batches of one shape.
+    As `encode_images` with a cache, whether there is one or not: every batch has the same shape.
 
     Args:
         backbone: frozen towers.
@@ -136,7 +142,7 @@ def encode_views(
         )
         return torch.stack([backbone.preprocess(picture) for picture in seen])
 
-    recipe = _Recipe(repr(plan), (plan.templates, plan.views), render)
+    recipe = _Recipe(repr(plan), (plan.templates, plan.views), render, fill_batches=True)
     return ViewFeatures(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
 
 
@@ -159,11 +165,13 @@ class _Recipe:
         name: tells recipes apart in the cache.
         shape: of the pictures made of one image.
         render: from path and content hash to [pictures, 3, height, width].
+        fill_batches: give every batch the same shape.
     """
 
     name: str
     shape: tuple[int, ...]
     render: Callable[[Path, str], Tensor]
+    fill_batches: bool
 
 
 def _encode(
@@ -248,7 +256,7 @@ def _encode_missing(
             yield from _encode_batch(backbone, batch, recipe, blanks=0, batch_size=batch_size)
             batch = {}
     if batch:
-        blanks = (images - len(batch)) * pictures
+        blanks = (images - len(batch)) * pictures if recipe.fill_batches else 0
         yield from _encode_batch(backbone, batch, recipe, blanks=blanks, batch_size=batch_size)
 
 

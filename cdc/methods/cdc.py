@@ -123,7 +123,10 @@ class TemplateClassifier:
 
     def __call__(self, images: Float[Tensor, "rows dim"]) -> Prediction:
         """The templates' opinions on the one clean view, fused."""
-        logits = self.logits(images)
+        return self.fuse(self.logits(images))
+
+    def fuse(self, logits: Float[Tensor, "templates rows classes"]) -> Prediction:
+        """What the templates' logits come to."""
         fused = combine_evidence(self._evidence(logits), independence=self.config.independence)
         return replace(fused, energy=-logits.logsumexp(-1).mean(0))
 
@@ -212,13 +215,16 @@ class CDC(nn.Module, Trainable):
 
 def _fit_scale(pairs: Sequence[tuple[Classifier, HeldOut]]) -> float:
     """Factor of the temperature under which labels are least surprising (Guo et al., ICML 2017, for evidence)."""
+    seen: list[tuple[TemplateClassifier, Tensor, Tensor]] = []
+    for classifier, held in pairs:
+        assert isinstance(classifier, TemplateClassifier)  # noqa: S101 - a rehearsal of CDC is a CDC
+        seen.append((classifier, classifier.logits(held.features), held.labels))
 
     def surprise(log_scale: float) -> float:
         total = 0.0
-        for classifier, held in pairs:
-            assert isinstance(classifier, TemplateClassifier)  # noqa: S101 - a rehearsal of CDC is a CDC
+        for classifier, logits, labels in seen:
             scaled = replace(classifier, scale=classifier.scale.new_tensor(math.exp(log_scale)))
-            total += float(functional.cross_entropy(scaled(held.features).logits, held.labels, reduction="sum"))
+            total += float(functional.cross_entropy(scaled.fuse(logits).logits, labels, reduction="sum"))
         return total
 
     return math.exp(minimize_scalar(surprise, bounds=(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE), method="bounded").x)

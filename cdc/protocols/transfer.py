@@ -1,7 +1,7 @@
 """Cross-dataset and domain generalization: train on the first data set, test on the others (Zhou et al., CVPR 2022)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from cdc.adapter import Adapter
@@ -90,13 +90,8 @@ CROSS_DATASET = Protocol(
     first_is_source=True,
 )
 
-DOMAIN_GENERALIZATION = Protocol(
+DOMAIN_GENERALIZATION = replace(
+    CROSS_DATASET,
     help="train on the first data set, test on others that have its classes in another guise",
-    classes="all",
-    shots=(16,),
     plan=same_classes,
-    measure=measure,
-    observe=observe,
-    columns=columns,
-    first_is_source=True,
 )

@@ -113,9 +113,13 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
     def run(
         model: Trainable, dataset: ImageDataset, label: str, checkpoint: Path | None
     ) -> tuple[tuple[float, ...], tuple[tuple[Path, str], ...]]:
+        nonlocal seconds
         shots, unreadable = gather_shots(dataset, model, plan, seed=config.seed, cache=settings.cache)
+        started = time.perf_counter()
         with epoch_bar(label, total=config.epochs) as report:
-            return train(model, shots, config, checkpoint=checkpoint, progress=report), unreadable
+            losses = train(model, shots, config, checkpoint=checkpoint, progress=report)
+        seconds += time.perf_counter() - started
+        return losses, unreadable
 
     def rehearsal(part: ImageDataset, number: int) -> Trainable:
         half = _build(part, model.config, model.backbone, settings)
@@ -124,7 +128,7 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
         return half
 
     checkpoints = [_beside(settings.checkpoint, number) for number in range(3)]
-    started = time.perf_counter()
+    seconds = 0.0
     if model.rehearses and (
         rehearsals := rehearse(dataset, model.backbone, rehearsal, seed=config.seed, cache=settings.cache)
     ):
@@ -133,7 +137,7 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
     record = TrainingRecord(
         config=config,
         losses=losses,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         views=settings.views,
         augmentation=plan.set,
         unreadable=tuple(f"{path}: {reason}" for path, reason in unreadable),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,7 +43,6 @@ def plan_rehearsals(shots: ImageDataset, *, seed: int) -> tuple[Part, ...]:
         seed: of which shots are kept.
 
     Example:
-        >>> from pathlib import Path
         >>> images = tuple(Example(Path(f"{label}{n}.png"), label) for label in range(4) for n in range(4))
         >>> data = ImageDataset("letters", ("a", "b", "c", "d"), train=images, validation=(), test=())
         >>> first, second = plan_rehearsals(data, seed=1)
@@ -98,11 +98,13 @@ def rehearse(
     )
 
 
-def _kept(shots: ImageDataset, *, seed: int) -> set[object]:
+def _kept(shots: ImageDataset, *, seed: int) -> set[Path]:
     rng = np.random.default_rng(seed)
-    kept: set[object] = set()
-    for label in range(len(shots.class_names)):
-        paths = [example.path for example in shots.train if example.label == label]
+    by_class: list[list[Path]] = [[] for _ in shots.class_names]
+    for example in shots.train:
+        by_class[example.label].append(example.path)
+    kept: set[Path] = set()
+    for paths in by_class:
         kept |= {paths[row] for row in rng.permutation(len(paths))[: len(paths) // ONE_IN]}
     return kept
 

@@ -6,6 +6,7 @@ something else, and a prompt that names a thing names the wrong one (task misali
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -36,7 +37,7 @@ class PictoTask:
     phrase: str
     template: str
 
-    @property
+    @cached_property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of `label`."""
         options = [[(factor, word) for word in words.values()] for factor, words in self.words.items()]

@@ -216,9 +216,15 @@ def test_batches_of_views_have_one_shape(paths, batch_size, expected):
     assert tower.batches == expected
 
 
-def test_batches_of_clean_images_have_one_shape_too(paths):
+def test_batches_of_clean_images_hold_no_blanks_where_nothing_is_kept(paths):
     backbone, tower = make_backbone()
     encode_images(backbone, paths, cache=None, batch_size=4)
+    assert tower.batches == [4, 3]
+
+
+def test_batches_of_clean_images_have_one_shape_where_they_are_kept(paths, cache):
+    backbone, tower = make_backbone()
+    encode_images(backbone, paths, cache=cache, batch_size=4)
     assert tower.batches == [4, 4]
 
 

@@ -9,11 +9,6 @@ from cdc.methods import cocoop
 from tests.cdc.methods.restated import BASE, NEW, agree, make, moved, some_features, text_features, words
 
 
-@pytest.fixture
-def parts(own_model, model_folder):
-    return cdc.load_backbone(str(model_folder("openai"))), *own_model("openai")
-
-
 def logits_by_hand(model, tokenizer, parameters, images, names):
     """One pass of the text tower over all classes for every image (section 3.2)."""
     rows = []

@@ -8,11 +8,6 @@ import cdc
 from tests.cdc.methods.restated import BASE, NEW, TEMPLATE, agree, make, moved, some_features, text_features, words
 
 
-@pytest.fixture
-def parts(own_model, model_folder):
-    return cdc.load_backbone(str(model_folder("openai"))), *own_model("openai")
-
-
 def test_it_starts_from_the_published_words(parts):
     backbone, model, tokenizer = parts
     method = make(cdc.KgCoOpConfig(), backbone)

@@ -26,11 +26,6 @@ from tests.cdc.methods.restated import (
 )
 
 
-@pytest.fixture
-def parts(own_model, model_folder):
-    return cdc.load_backbone(str(model_folder("openai"))), *own_model("openai")
-
-
 def features_by_hand(model, tokenizer, parameters, images, names):
     text = text_features(model, tokenizer, parameters["contexts"][0], names, deeper=parameters["deeper"][:, 0])
     return image_features(model.visual, images, parameters["image_prompts"]), text
@@ -104,27 +99,6 @@ def test_depth_is_cut_to_what_both_towers_have(parts):
     backbone, *_ = parts
     assert make(cdc.PromptSRCConfig(depth=9), backbone).config == cdc.PromptSRCConfig(depth=2)
     assert make(cdc.PromptSRCConfig(depth=9), cdc.load_backbone("picto")).config.depth == 3
-
-
-@pytest.mark.parametrize("kind", ["resnet", "timm"])
-def test_other_image_towers_are_refused_when_it_is_made(kind, model_folder):
-    with pytest.raises(cdc.InputError, match=r"need a vision transformer of open_clip; .* image tower is a \w+\. Use"):
-        make(cdc.PromptSRCConfig(), cdc.load_backbone(str(model_folder(kind))))
-
-
-@pytest.mark.parametrize("kind", ["bert", "siglip", "coca"])
-def test_other_text_towers_are_refused_when_it_is_made(kind, model_folder):
-    with pytest.raises(cdc.InputError, match=r"need a causal transformer of open_clip; .* is run as \w+\. Use"):
-        make(cdc.PromptSRCConfig(), cdc.load_backbone(str(model_folder(kind))))
-
-
-def test_a_classifier_stays_as_it_was_made(tiny_backbone):
-    method = make(cdc.PromptSRCConfig(), tiny_backbone)
-    images, _ = some_pixels()
-    classifier = method.classifier(NEW)
-    before = classifier(images).logits
-    moved(method)
-    assert torch.equal(classifier(images).logits, before)
 
 
 def test_predicting_encodes_no_template(tiny_backbone, monkeypatch):

@@ -9,11 +9,6 @@ import cdc
 from tests.cdc.methods.restated import BASE, NEW, TEMPLATE, make, some_features
 
 
-@pytest.fixture
-def parts(own_model, model_folder):
-    return cdc.load_backbone(str(model_folder("openai"))), *own_model("openai")
-
-
 def class_feature(model, tokenizer, name, templates):
     features = [model.encode_text(tokenizer([template(name)]))[0] for template in templates]
     return sum(feature / feature.norm() for feature in features)
