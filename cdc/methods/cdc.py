@@ -89,7 +89,6 @@ class CDCConfig:
 PAPER: Mapping[str, Any] = {
     "anchoring": 0.0,
     "half_clean": False,
-    "evidence": EvidenceFunction(centre="row"),
     "independence": 1.0,
     "calibrate": False,
     "weights": LossWeights(consistency=1.0),

@@ -33,6 +33,7 @@ class Row:
         dataset: its name; None for the average over data sets.
         method: its label.
         sees: what it was allowed to learn from.
+        augmentation: of its training images, see `cdc.ViewPlan`; None if it does not train.
         seeds: how many there are; on average, the fewest of any data set.
         datasets: how many the row stands for.
         means: of every score over seeds, or over the data sets' means.
@@ -42,6 +43,7 @@ class Row:
     dataset: str | None
     method: str
     sees: str
+    augmentation: str | None
     seeds: int
     datasets: int
     means: Mapping[str, float]
@@ -129,6 +131,10 @@ class ProtocolResult:
         }
 
     @cached_property
+    def _augmentations(self) -> dict[str, str | None]:
+        return {run["method"]: run["augmentation"] for run in self.runs}
+
+    @cached_property
     def _numbers(self) -> dict[tuple[str, str], dict[int, dict[str, float]]]:
         """Numbers by (data set, method), then by seed; runs of other shots add theirs to the same seed."""
         observe = find_protocol(self.protocol).observe
@@ -147,7 +153,8 @@ class ProtocolResult:
         }
         means = {metric: spread.mean for metric, spread in spreads.items()}
         stds = {metric: spread.std for metric, spread in spreads.items()}
-        return Row(dataset, method, self.methods[method], len(by_seed), 1, self._with_derived(means), stds)
+        facts = (method, self.methods[method], self._augmentations[method])
+        return Row(dataset, *facts, len(by_seed), 1, self._with_derived(means), stds)
 
     def _average(self, rows: list[Row]) -> Row | None:
         if not rows:
@@ -157,7 +164,8 @@ class ProtocolResult:
             metric: Spread.of([row.means[metric] for row in rows if metric in row.means]).mean for metric in metrics
         }
         seeds = min(row.seeds for row in rows)
-        return Row(None, rows[0].method, rows[0].sees, seeds, len(rows), self._with_derived(means))
+        facts = (rows[0].method, rows[0].sees, rows[0].augmentation)
+        return Row(None, *facts, seeds, len(rows), self._with_derived(means))
 
     def _with_derived(self, means: dict[str, float]) -> dict[str, float]:
         return means | dict(find_protocol(self.protocol).derive(means))

@@ -135,6 +135,7 @@ def perform(run: Run, backbone: Backbone) -> None:
     record = {
         **run.asked,
         **find_protocol(run.protocol).measure(adapter, run.case, run.settings.cache),
+        "augmentation": adapter.card.training.augmentation if adapter.card.training else None,
         "parameters": _parameters(adapter),
         "seconds": seconds,
         "peak_memory": _peak_memory(),

@@ -50,10 +50,12 @@ def comma_separated(result: ProtocolResult) -> str:
     heads = [f"{metric}_{kind}" for metric in metrics for kind in ("mean", "std")]
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["dataset", "method", "sees", "datasets", "seeds", *heads])
+    writer.writerow(["dataset", "method", "sees", "augmentation", "datasets", "seeds", *heads])
     for row in rows:
         cells = [_six(numbers.get(metric)) for metric in metrics for numbers in (row.means, row.stds)]
-        writer.writerow([row.dataset or "", row.method, row.sees, row.datasets, row.seeds, *cells])
+        writer.writerow(
+            [row.dataset or "", row.method, row.sees, row.augmentation or "", row.datasets, row.seeds, *cells]
+        )
     return stream.getvalue()
 
 
@@ -67,15 +69,16 @@ def latex(result: ProtocolResult) -> str:
     ]
     lines = [
         f"% {_title(result)}; needs \\usepackage{{booktabs}}",
-        rf"\begin{{tabular}}{{lll{'r' * len(columns)}}}",
+        rf"\begin{{tabular}}{{llll{'r' * len(columns)}}}",
         r"\toprule",
-        _latex_line(["data set", "method", "allowed to see", *(column.heading for column in columns)]),
+        _latex_line(["data set", "method", "allowed to see", "augmentation", *(column.heading for column in columns)]),
     ]
     for name, rows in blocks:
         if rows:
             lines.append(r"\midrule")
         for row in rows:
-            lines.append(_latex_line([name or "", row.method, row.sees, *(cell(column, row) for column in columns)]))
+            facts = (name or "", row.method, row.sees, row.augmentation or NONE)
+            lines.append(_latex_line([*facts, *(cell(column, row) for column in columns)]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -95,7 +98,8 @@ def cell(column: Column, row: Row) -> str:
 
     Example:
         >>> accuracy = Column("base_accuracy", "base")
-        >>> cell(accuracy, Row("pets", "cdc", "shots", 3, 1, {"base_accuracy": 0.8269}, {"base_accuracy": 0.0042}))
+        >>> row = Row("pets", "cdc", "shots", "set2", 3, 1, {"base_accuracy": 0.8269}, {"base_accuracy": 0.0042})
+        >>> cell(accuracy, row)
         '82.69 ± 0.42'
     """
     mean, std = row.means.get(column.metric), row.stds.get(column.metric)
@@ -119,10 +123,10 @@ def _split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def _averages(columns: Sequence[Column], rows: Iterable[Row]) -> str:
-    heads = ("method", "allowed to see", "data sets", *(column.heading for column in columns))
-    return _markdown_table(
-        heads, [(row.method, row.sees, str(row.datasets), *(cell(column, row) for column in columns)) for row in rows]
-    )
+    heads = ("method", "allowed to see", "augmentation", "data sets", *(column.heading for column in columns))
+    facts = [(row.method, row.sees, row.augmentation or NONE, str(row.datasets)) for row in rows]
+    cells = [tuple(cell(column, row) for column in columns) for row in rows]
+    return _markdown_table(heads, [left + right for left, right in zip(facts, cells, strict=True)])
 
 
 def _by_dataset(columns: Sequence[Column], rows: Iterable[Row]) -> str:

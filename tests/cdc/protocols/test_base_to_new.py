@@ -42,6 +42,7 @@ def test_scores_are_those_of_an_adapter_made_by_hand(result, adapter, dataset):
         assert run[part]["accuracy"] == pytest.approx(scores.accuracy)
         assert run[part]["n"] == len(half.test)
     assert run["harmonic_mean"] == pytest.approx(cdc.harmonic_mean(run["base"]["accuracy"], run["new"]["accuracy"]))
+    assert [found["augmentation"] for found in result.runs if found["seed"] == 2] == [None, "set2"]
     assert run["parameters"] == adapter.method.contexts.numel()
     assert run["seconds"] > 0
     assert run["peak_memory"] > 2**20

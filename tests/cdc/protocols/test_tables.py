@@ -20,8 +20,8 @@ def record(dataset: str, method: str, seed: int, *, base: float) -> dict:
     return {
         "dataset": dataset, "method": method, "seed": seed, "settings": {"shots": 16}, "base": scores,
         "new": scores | {"accuracy": 0.5}, "joint": scores, "harmonic_mean": cdc.harmonic_mean(base, 0.5),
-        "ood_auroc": 0.8, "ood_auroc_energy": None, "openworld_auc": 0.3, "parameters": 5, "seconds": 1.25,
-        "peak_memory": 1000,
+        "ood_auroc": 0.8, "ood_auroc_energy": None, "openworld_auc": 0.3, "augmentation": "crop-flip", "parameters": 5,
+        "seconds": 1.25, "peak_memory": 1000,
     }  # fmt: skip
 
 
