@@ -27,6 +27,7 @@ class Grid:
         training: by label; None for each method's own.
         settings: by label, where they are not the defaults.
         seeds: of every method.
+        shots: of every class; None for the protocol's own number.
         groups: names of parts of the data sets, of which averages and differences are written too.
         load: reads a data set.
     """
@@ -39,6 +40,7 @@ class Grid:
     training: Mapping[str, cdc.TrainingConfig] | None = None
     settings: Mapping[str, cdc.FitSettings] = field(default_factory=dict)
     seeds: Sequence[int] = SEEDS
+    shots: int | None = None
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     load: Callable[[str], cdc.ImageDataset] = causalvlm.load_dataset
 
@@ -64,7 +66,7 @@ def command(description: str | None, grid: Grid) -> None:
         grid.backbone,
         out=out,
         seeds=grid.seeds[:1] if arguments.smoke else grid.seeds,
-        shots=1 if arguments.smoke else None,
+        shots=1 if arguments.smoke else grid.shots,
         training={label: replace(training[label], epochs=1) for label in methods} if arguments.smoke else training,
         settings=grid.settings,
     )

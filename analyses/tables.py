@@ -109,7 +109,7 @@ def _interval(value: dict[str, float] | None, scale: float, digits: int) -> str:
 def adaptation() -> str:
     """Seconds of a training epoch and the cost of several templates when predicting."""
     results = _read(BENCHMARKS / "adaptation.json")
-    epoch, ratio = results["epoch_seconds"], results["predict_ratio"]
+    epoch, ratio = results["epoch_seconds"], results["predict_ratio"][f"M = {results['templates']}"]
     return (
         f"A CDC training epoch on cached features ({results['images_per_epoch']} images, {results['classes']} classes, "
         f"M = {results['templates']}, {results['threads']} CPU cores) takes {epoch['median']:.1f} s "

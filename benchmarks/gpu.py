@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from adaptation import class_names, epoch_seconds, finish, images_per_second, summary
+from adaptation import against_zero_shot, class_names, epoch_seconds, finish, images_per_second, summary
 from PIL import Image
 from text_encoding import CASES, prepare
 from torch import Tensor
@@ -193,11 +193,10 @@ def speed(name: str, device: str, precision: Precision, sizes: Sizes) -> Record:
     epochs = epoch_seconds(backbone, classes=sizes.classes, epochs=sizes.epochs)
     pixels = noise(backbone, sizes.images)
     speeds = images_per_second(backbone, pixels, classes=sizes.classes, repeats=sizes.repetitions)
-    ratios = [ours / theirs for ours, theirs in zip(speeds["cdc"], speeds["zero-shot"], strict=True)]
     return {
         "epoch_seconds": summary(epochs),
         "images_per_second": {method: summary(values) for method, values in speeds.items()},
-        "predict_ratio": summary(ratios),
+        "predict_ratio": against_zero_shot(speeds),
         "steps": steps(backbone, sizes),
     }
 
