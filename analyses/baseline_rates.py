@@ -21,8 +21,8 @@ AS_IS = ", clean images"
 METHODS = {
     f"{name}{images}, {factor} times": (cdc.method_config(name), factor)
     for name, images in (
-        ("coop", ""), ("kgcoop", ""), ("cocoop", ""), ("maple", ""), ("promptsrc", ""), ("coop", AS_IS), ("kgcoop", AS_IS),
-        ("cocoop", AS_IS),
+        ("coop", ""), ("kgcoop", ""), ("cocoop", ""), ("maple", ""), ("promptsrc", ""),
+        ("coop", AS_IS), ("kgcoop", AS_IS), ("cocoop", AS_IS),
     )
     for factor in FACTORS
 }  # fmt: skip
