@@ -47,8 +47,10 @@ def load_open_clip(
     source = _source(name, pretrained, others)
     with _silent_root_logger(), _hub_or_cache(needed=_needs_hub(source, pretrained)) as reachable:
         try:
-            model, preprocess, tokenizer = _build(source, pretrained)
             configuration = _configuration(source, pretrained)
+            # Before the towers, which can take half a minute to build.
+            tokenizer = _tokenizer(name, source, reachable=reachable)
+            model, preprocess = _build(source, pretrained)
             text = text_tower(model, tokenizer)
         except InputError:
             raise
@@ -101,8 +103,28 @@ def _suggest(received: str, known: Sequence[str]) -> str:
     return f"Known are {', '.join(known)}." if known else "It has no tags: pass the path of a checkpoint."
 
 
-def _build(source: str, pretrained: str | None) -> tuple[Any, Any, Any]:
-    """open_clip's model in float32 on the CPU, test-time transform and tokenizer."""
+def _tokenizer(name: str, source: str, *, reachable: bool) -> Any:  # noqa: ANN401 - open_clip has three classes
+    try:
+        return open_clip.get_tokenizer(source)
+    except Exception as error:  # whatever open_clip, transformers and the hub make of missing files
+        needed = "its files (tokenizer.json, tokenizer_config.json)"
+        if source.startswith("local-dir:"):
+            reason, remedy = _reason(error), f"Put {needed} into that directory."
+        elif reachable:
+            reason, remedy = _reason(error), "Check that the model hub has it."
+        else:
+            reason = f"{huggingface_hub.constants.ENDPOINT} cannot be reached and the cache lacks it"
+            remedy = (
+                f"Connect to the internet, or pass a local directory with open_clip_config.json, weights and {needed}, "
+                "or use 'picto' or 'photo', which need no hub."
+            )
+        config: dict[str, Any] = open_clip.get_model_config(source) or {}
+        wanted = config["text_cfg"].get("hf_tokenizer_name", "open_clip's own")
+        raise InputError(f"the tokenizer of {name!r} ({wanted}) must load; {reason}. {remedy}") from error
+
+
+def _build(source: str, pretrained: str | None) -> tuple[Any, Any]:
+    """open_clip's model in float32 on the CPU, and its test-time transform."""
     brings_weights = ":" in source
     # Random weights come from a fixed seed, so that an adapter saved on them finds them again.
     with torch.random.fork_rng(devices=[]):
@@ -111,7 +133,7 @@ def _build(source: str, pretrained: str | None) -> tuple[Any, Any, Any]:
             source, pretrained, force_quick_gelu=_quick_gelu(source, pretrained), pretrained_text=False,
             require_pretrained=brings_weights or pretrained is not None,
         )  # fmt: skip
-    return model, preprocess, open_clip.get_tokenizer(source)
+    return model, preprocess
 
 
 def _quick_gelu(source: str, pretrained: str | None) -> bool:
@@ -140,7 +162,7 @@ def _why_not(name: str, source: str, pretrained: str | None, error: Exception, *
             "cannot be reached and the cache lacks them. Connect to the internet, or pass the path of a downloaded "
             "checkpoint, or use 'picto' or 'photo', which need no hub."
         )
-    reason = " ".join(str(error).split())[:240].rstrip(".")
+    reason = _reason(error)
     if source.startswith("local-dir:"):
         remedy = "A directory needs open_clip_config.json and weights, for example open_clip_model.safetensors."
     elif source.startswith("hf-hub:"):
@@ -148,6 +170,10 @@ def _why_not(name: str, source: str, pretrained: str | None, error: Exception, *
     else:
         remedy = f"Pass a checkpoint of {source} (.safetensors or .pt) or one of its tags."
     return f"{what} must load; {reason}. {remedy}"
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:240].rstrip(".")
 
 
 def _needs_hub(source: str, pretrained: str | None) -> bool:
