@@ -10,6 +10,7 @@ from typing import Any
 import huggingface_hub
 import open_clip
 import torch
+from transformers import AutoConfig
 
 from cdc.backbones.backbone import DTYPES, Backbone, Precision, fingerprint, freeze
 from cdc.backbones.deep_prompts import image_prompts
@@ -104,23 +105,33 @@ def _suggest(received: str, known: Sequence[str]) -> str:
 
 
 def _tokenizer(name: str, source: str, *, reachable: bool) -> Any:  # noqa: ANN401 - open_clip has three classes
+    """open_clip's tokenizer, once the configuration of a transformers tower is known to be there.
+
+    Python code that comes with either is never run, whatever the model's own files ask for.
+    """
+    config: dict[str, Any] = open_clip.get_model_config(source) or {}
+    text, data_alone = config["text_cfg"], dict[str, Any](trust_remote_code=False)
     try:
-        return open_clip.get_tokenizer(source)
+        if "hf_model_name" in text:
+            AutoConfig.from_pretrained(text["hf_model_name"], **data_alone)
+        return open_clip.get_tokenizer(source, **(data_alone if text.get("hf_tokenizer_name") else {}))
     except Exception as error:  # whatever open_clip, transformers and the hub make of missing files
-        needed = "its files (tokenizer.json, tokenizer_config.json)"
-        if source.startswith("local-dir:"):
+        needed = "the tokenizer's files (tokenizer.json, tokenizer_config.json)"
+        if "trust_remote_code" in str(error):
+            reason, remedy = "Python code comes with them, which is never run", "Use a model that is data alone."
+        elif source.startswith("local-dir:"):
             reason, remedy = _reason(error), f"Put {needed} into that directory."
         elif reachable:
-            reason, remedy = _reason(error), "Check that the model hub has it."
+            reason, remedy = _reason(error), "Check that the model hub has them."
         else:
-            reason = f"{huggingface_hub.constants.ENDPOINT} cannot be reached and the cache lacks it"
+            reason = f"{huggingface_hub.constants.ENDPOINT} cannot be reached and the cache lacks them"
             remedy = (
                 f"Connect to the internet, or pass a local directory with open_clip_config.json, weights and {needed}, "
                 "or use 'picto' or 'photo', which need no hub."
             )
-        config: dict[str, Any] = open_clip.get_model_config(source) or {}
-        wanted = config["text_cfg"].get("hf_tokenizer_name", "open_clip's own")
-        raise InputError(f"the tokenizer of {name!r} ({wanted}) must load; {reason}. {remedy}") from error
+        files = ", ".join(str(text[key]) for key in ("hf_model_name", "hf_tokenizer_name") if key in text)
+        what = f"the tokenizer and text settings of {name!r}{f' ({files})' if files else ''}"
+        raise InputError(f"{what} must load; {reason}. {remedy}") from error
 
 
 def _build(source: str, pretrained: str | None) -> tuple[Any, Any]:
