@@ -26,7 +26,8 @@ class Scores:
     Attributes:
         accuracy: share of right labels, 0 to 1.
         ece: expected calibration error, 0 to 1.
-        aurc: area under the risk-coverage curve, 0 to 1, lower is better.
+        aurc: area under the risk-coverage curve, 0 to 1, lower is better; its expectation over the order of images
+            that are equally sure.
         n: number of images.
     """
 
@@ -70,7 +71,8 @@ def score(prediction: Prediction, labels: Int[Tensor, " rows"]) -> Scores:
     """Accuracy, expected calibration error and area under the risk-coverage curve.
 
     Raises:
-        InputError: if there are no images, or not one label per image.
+        InputError: if there are no images, not one label per image, a label that is no class, or a probability that is
+            not finite.
 
     Example:
         >>> sure = Prediction(belief=torch.eye(2), uncertainty=torch.zeros(2))
@@ -82,7 +84,19 @@ def score(prediction: Prediction, labels: Int[Tensor, " rows"]) -> Scores:
             f"evaluation needs one label per image and at least one; received {len(labels)} labels for "
             f"{len(prediction.belief)} images."
         )
+    classes = prediction.belief.shape[-1]
+    if bool(((labels < 0) | (labels >= classes)).any()):
+        raise InputError(
+            f"labels must index the {classes} classes of the prediction, from 0 to {classes - 1}; received "
+            f"{int(labels.min())} to {int(labels.max())}. Pass labels that belong to its class names."
+        )
     probabilities = prediction.probabilities
+    broken = int((~probabilities.isfinite()).any(-1).sum())
+    if broken:
+        raise InputError(
+            f"probabilities must be finite; received {broken} of {len(labels)} images with others. Check the features "
+            "and the weights that they were made from."
+        )
     confidence = probabilities.max(-1).values
     right = prediction.labels == labels
     return Scores(
@@ -109,21 +123,41 @@ def expected_calibration_error(confidence: Float[Tensor, " rows"], right: Float[
 
 
 def _risk_coverage_area(confidence: Tensor, right: Tensor) -> float:
-    """Mean error rate over all coverages, most confident images first (Geifman & El-Yaniv, NeurIPS 2017)."""
-    wrong = (~right[confidence.argsort(descending=True, stable=True)]).double()
-    coverage = torch.arange(1, len(wrong) + 1, device=wrong.device)
-    return float((wrong.cumsum(0) / coverage).mean())
+    """Mean error rate over all coverages, most confident images first (Geifman & El-Yaniv, NeurIPS 2017).
+
+    Images that are equally sure come in any order: each counts as wrong as all of them are on average. [derived]
+    """
+    confidence, order = confidence.sort(descending=True)
+    _, group, size = confidence.unique_consecutive(return_inverse=True, return_counts=True)
+    wrong = torch.zeros_like(size, dtype=torch.float64).index_add(0, group, (~right[order]).double())
+    expected = (wrong / size)[group]
+    coverage = torch.arange(1, len(expected) + 1, device=right.device)
+    return float((expected.cumsum(0) / coverage).mean())
 
 
 def separation(known: Float[Tensor, " rows"], unknown: Float[Tensor, " _"]) -> float:
     """Area under the ROC curve when a score must tell unknown images (higher score) from known ones.
 
+    Raises:
+        InputError: if a side has no image, or a score is not finite.
+
     Example:
         >>> separation(torch.tensor([0.1, 0.2]), torch.tensor([0.8, 0.9]))
         1.0
     """
+    _require_scores(known, unknown)
     scores = torch.cat([known, unknown]).cpu().numpy()
     return float(roc_auc_score(np.r_[np.zeros(len(known)), np.ones(len(unknown))], scores))
+
+
+def _require_scores(known: Tensor, unknown: Tensor) -> None:
+    for name, scores in (("known", known), ("unknown", unknown)):
+        finite = int(scores.isfinite().sum())
+        if finite < max(1, len(scores)):
+            raise InputError(
+                f"{name} images must have at least one score, and finite ones only; received {len(scores)}, {finite} "
+                "of them finite. Pass images of both kinds, and check the features that they were scored by."
+            )
 
 
 def ood_auroc(known: Prediction, unknown: Prediction) -> float:
@@ -174,11 +208,15 @@ def openworld_auc(
         known_right: whether each is classified right among the base names.
         unknown_right: whether each is classified right among the new names.
 
+    Raises:
+        InputError: if a side has no image, or a score is not finite.
+
     Example:
         >>> right = torch.tensor([True, False])
         >>> openworld_auc(torch.tensor([0.1, 0.2]), torch.tensor([0.8, 0.9]), known_right=right, unknown_right=right)
         0.25
     """
+    _require_scores(known, unknown)
     below = known[known_right].sort().values
     pairs = torch.searchsorted(below, unknown[unknown_right].contiguous()).sum()
     return float(pairs) / (len(known) * len(unknown))

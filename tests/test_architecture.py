@@ -77,6 +77,14 @@ def test_files_stay_readable():
         assert len(path.read_text().splitlines()) <= 400, path
 
 
+def test_files_are_read_as_data():
+    """As SECURITY.md promises; the linter forbids pickle, eval, exec and shells."""
+    for path in SOURCES:
+        text = path.read_text()
+        assert all("weights_only=True" in call for call in re.findall(r"torch\.load\(.*", text)), path
+        assert not re.search(r"(trust_remote_code|allow_pickle) ?= ?True", text), path
+
+
 def test_no_import_has_a_side_effect_on_global_randomness():
     code = (
         # scikit-learn imports rich, which draws from `random`: that is not ours to mend

@@ -5,7 +5,7 @@ from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int
-from open_clip.hf_model import HFTextEncoder
+from open_clip.hf_model import HFTextEncoder, MaxPooler
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,6 +13,7 @@ from torch.nn import functional
 from cdc.backbones.backbone import TextTower
 from cdc.backbones.masked_text import MaskedText
 from cdc.backbones.tokens import Tokenizer, count_start_tokens
+from cdc.errors import InputError
 
 
 def text_tower(model: nn.Module, tokenizer: Any) -> TextTower:  # noqa: ANN401 - open_clip has three tokenizer classes
@@ -26,6 +27,9 @@ def text_tower(model: nn.Module, tokenizer: Any) -> TextTower:  # noqa: ANN401 -
         `MaskedText` for transformers towers, `CausalText` for causal towers read at the end-of-text token,
         `WholeText` for all others (SigLIP attends to its padding, CoCa reads an appended token).
 
+    Raises:
+        InputError: if the tower pools by the maximum, which open_clip's own forward pass cannot do either.
+
     Example:
         >>> import open_clip
         >>> model = open_clip.create_model("RN50", pretrained_text=False)
@@ -34,6 +38,12 @@ def text_tower(model: nn.Module, tokenizer: Any) -> TextTower:  # noqa: ANN401 -
     """
     text: Any = getattr(model, "text", model)
     if isinstance(text, HFTextEncoder):
+        if isinstance(text.pooler, MaxPooler):
+            raise InputError(
+                "a text tower of transformers must be pooled by open_clip's mean_pooler, cls_pooler or "
+                "cls_last_hidden_state_pooler; received max_pooler, which fails in open_clip itself. Use a model that "
+                "was trained with another pooler."
+            )
         config: Any = text.config
         return MaskedText(
             text.transformer,

@@ -10,6 +10,7 @@ from typing import Any
 import huggingface_hub
 import open_clip
 import torch
+from transformers import AutoConfig
 
 from cdc.backbones.backbone import DTYPES, Backbone, Precision, fingerprint, freeze
 from cdc.backbones.deep_prompts import image_prompts
@@ -47,8 +48,10 @@ def load_open_clip(
     source = _source(name, pretrained, others)
     with _silent_root_logger(), _hub_or_cache(needed=_needs_hub(source, pretrained)) as reachable:
         try:
-            model, preprocess, tokenizer = _build(source, pretrained)
             configuration = _configuration(source, pretrained)
+            # Before the towers, which can take half a minute to build.
+            tokenizer = _tokenizer(name, source, reachable=reachable)
+            model, preprocess = _build(source, pretrained)
             text = text_tower(model, tokenizer)
         except InputError:
             raise
@@ -101,8 +104,38 @@ def _suggest(received: str, known: Sequence[str]) -> str:
     return f"Known are {', '.join(known)}." if known else "It has no tags: pass the path of a checkpoint."
 
 
-def _build(source: str, pretrained: str | None) -> tuple[Any, Any, Any]:
-    """open_clip's model in float32 on the CPU, test-time transform and tokenizer."""
+def _tokenizer(name: str, source: str, *, reachable: bool) -> Any:  # noqa: ANN401 - open_clip has three classes
+    """open_clip's tokenizer, once the configuration of a transformers tower is known to be there.
+
+    Python code that comes with either is never run, whatever the model's own files ask for.
+    """
+    config: dict[str, Any] = open_clip.get_model_config(source) or {}
+    text, data_alone = config["text_cfg"], dict[str, Any](trust_remote_code=False)
+    try:
+        if "hf_model_name" in text:
+            AutoConfig.from_pretrained(text["hf_model_name"], **data_alone)
+        return open_clip.get_tokenizer(source, **(data_alone if text.get("hf_tokenizer_name") else {}))
+    except Exception as error:  # whatever open_clip, transformers and the hub make of missing files
+        needed = "the tokenizer's files (tokenizer.json, tokenizer_config.json)"
+        if "trust_remote_code" in str(error):
+            reason, remedy = "Python code comes with them, which is never run", "Use a model that is data alone."
+        elif source.startswith("local-dir:"):
+            reason, remedy = _reason(error), f"Put {needed} into that directory."
+        elif reachable:
+            reason, remedy = _reason(error), "Check that the model hub has them."
+        else:
+            reason = f"{huggingface_hub.constants.ENDPOINT} cannot be reached and the cache lacks them"
+            remedy = (
+                f"Connect to the internet, or pass a local directory with open_clip_config.json, weights and {needed}, "
+                "or use 'picto' or 'photo', which need no hub."
+            )
+        files = ", ".join(str(text[key]) for key in ("hf_model_name", "hf_tokenizer_name") if key in text)
+        what = f"the tokenizer and text settings of {name!r}{f' ({files})' if files else ''}"
+        raise InputError(f"{what} must load; {reason}. {remedy}") from error
+
+
+def _build(source: str, pretrained: str | None) -> tuple[Any, Any]:
+    """open_clip's model in float32 on the CPU, and its test-time transform."""
     brings_weights = ":" in source
     # Random weights come from a fixed seed, so that an adapter saved on them finds them again.
     with torch.random.fork_rng(devices=[]):
@@ -111,7 +144,7 @@ def _build(source: str, pretrained: str | None) -> tuple[Any, Any, Any]:
             source, pretrained, force_quick_gelu=_quick_gelu(source, pretrained), pretrained_text=False,
             require_pretrained=brings_weights or pretrained is not None,
         )  # fmt: skip
-    return model, preprocess, open_clip.get_tokenizer(source)
+    return model, preprocess
 
 
 def _quick_gelu(source: str, pretrained: str | None) -> bool:
@@ -140,7 +173,7 @@ def _why_not(name: str, source: str, pretrained: str | None, error: Exception, *
             "cannot be reached and the cache lacks them. Connect to the internet, or pass the path of a downloaded "
             "checkpoint, or use 'picto' or 'photo', which need no hub."
         )
-    reason = " ".join(str(error).split())[:240].rstrip(".")
+    reason = _reason(error)
     if source.startswith("local-dir:"):
         remedy = "A directory needs open_clip_config.json and weights, for example open_clip_model.safetensors."
     elif source.startswith("hf-hub:"):
@@ -148,6 +181,10 @@ def _why_not(name: str, source: str, pretrained: str | None, error: Exception, *
     else:
         remedy = f"Pass a checkpoint of {source} (.safetensors or .pt) or one of its tags."
     return f"{what} must load; {reason}. {remedy}"
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:240].rstrip(".")
 
 
 def _needs_hub(source: str, pretrained: str | None) -> bool:

@@ -133,7 +133,7 @@ def combine(opinions: Opinion, *, independence: float = 1.0) -> Prediction:
         The fused opinion on each image.
 
     Raises:
-        InputError: if `independence` is outside [0, 1] or an opinion's masses do not sum to one.
+        InputError: if `independence` is outside [0, 1], or an opinion's masses are below 0 or do not sum to one.
 
     Example:
         >>> belief = torch.tensor([[[0.6, 0.1]], [[0.5, 0.2]]])
@@ -141,11 +141,13 @@ def combine(opinions: Opinion, *, independence: float = 1.0) -> Prediction:
         >>> fused.labels, round(float(fused.uncertainty), 4)
         (tensor([0]), 0.1084)
     """
-    mass = opinions.belief.detach().sum(-1) + opinions.uncertainty.detach()
-    if not torch.allclose(mass, torch.ones_like(mass), atol=1e-3):
+    masses = torch.cat([opinions.belief, opinions.uncertainty.unsqueeze(-1)], dim=-1).detach()
+    total = masses.sum(-1)
+    if bool((masses < 0).any()) or not torch.allclose(total, torch.ones_like(total), atol=1e-3):
         raise InputError(
-            f"belief and uncertainty must sum to one in every row; received sums from {float(mass.min()):.4g} to "
-            f"{float(mass.max()):.4g}. Make opinions from evidence with to_opinion."
+            f"belief and uncertainty must be at least 0 and must sum to one in every row; received sums from "
+            f"{float(total.min()):.4g} to {float(total.max()):.4g} and masses down to {float(masses.min()):.4g}. Make "
+            "opinions from evidence with to_opinion."
         )
     belief, uncertainty = opinions.belief.float(), opinions.uncertainty.float().unsqueeze(-1)
     tiny = torch.finfo(torch.float32).tiny

@@ -54,7 +54,7 @@ KINDS = {
          "text_cfg": {**TEXT, "pool_type": "eos", "eos_id": 49407, "ls_init_value": 0.5}}),
     "bias": Kind({"vision_cfg": VIT, "custom_text": True, "text_cfg": {**TEXT, "proj_bias": True}}),
     "siglip": Kind(
-        {"vision_cfg": VIT, "custom_text": True,
+        {"vision_cfg": VIT, "custom_text": True, "init_logit_bias": -10.0,
          "text_cfg": {**SHORT, "no_causal_mask": True, "pool_type": "last", "proj_bias": True,
                       "tokenizer_kwargs": {"clean": "canonicalize"}}}, start=0, extra=1, pads_with_end=True),
     "coca": Kind(
@@ -108,7 +108,7 @@ def write_model(folder: Path, kind: Kind) -> None:
         torch.manual_seed(0)
         model = open_clip.create_model(f"local-dir:{folder}", pretrained_text=False)
         for name, parameter in model.named_parameters():
-            if parameter.ndim < 2 and not name.endswith("bias"):
+            if parameter.ndim == 0 or (parameter.ndim < 2 and not name.endswith("bias")):
                 continue
             fan = parameter[0].numel() ** 0.5
             spread = 1.0 if "embed" in name else 0.1 if name.endswith("bias") else 2 / fan

@@ -21,6 +21,7 @@ from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, wilson
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scm import CONFOUNDED, PictoWorld
+from tests.causalvlm.report.policy import require_closed
 
 SMALL = DemoSettings(pictures=120, observed=1500, probed=300, pairs=40, shots=2, epochs=1)
 
@@ -87,6 +88,9 @@ class TestReport:
         sources = re.findall(r'src="([^"]{0,20})', page)
         assert len(sources) > 30
         assert all(source.startswith("data:image/") for source in sources)
+
+    def test_a_browser_is_forbidden_all_but_the_page_itself(self, page):
+        require_closed(page)
 
     def test_it_tells_the_story_and_names_the_licence(self, page, study_of_a_few):
         for paragraph in tell(study_of_a_few[0]):

@@ -15,6 +15,7 @@ from causalvlm.figures.diagnosis import draw_diagnosis
 from causalvlm.figures.style import to_bytes
 from causalvlm.report import sections, write
 from causalvlm.report.write import render_report, to_html, to_record
+from tests.causalvlm.report.policy import require_closed
 
 
 def table(*, seen=0.0, cost=0.0, classes=3, levels=("day", "night"), factors=1, follow=False, **more):
@@ -77,6 +78,12 @@ def test_names_from_files_are_escaped():
     page = to_html(diagnose(table(levels=("<b>day", "night&")), folds=3), {})
     assert "<b>day" not in page
     assert "&lt;b&gt;day" in page
+
+
+def test_a_browser_is_forbidden_all_but_the_page_itself():
+    lost = ((Path("</code><script src='https://x.invalid'></script>"), "<img src=x onerror=alert(1)>"),)
+    hostile = ("</style><script>alert(1)</script>", "\"><base href='https://x.invalid'>")
+    require_closed(to_html(diagnose(table(levels=hostile, unreadable=lost), folds=3), {"<style>": "</style>"}))
 
 
 def test_an_existing_report_is_kept(tmp_path):

@@ -78,6 +78,18 @@ class TestEveryKindOfModel:
             assert 0 < (one - other).norm(dim=-1).max() < {"bf16": 0.1, "fp16": 0.02}[precision]
         assert low.logit_scale == exact.logit_scale
 
+    def test_the_bias_of_siglip_is_in_every_logit(
+        self, model_folder: Callable[[str], Path], own_model: Callable[..., Any]
+    ) -> None:
+        backbone = cdc.load_backbone(str(model_folder("siglip")))
+        model, tokenizer = own_model("siglip")
+        pixels, texts = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)), ["a dog", "x"]
+        own, _ = model.get_logits(pixels, tokenizer(texts))
+        assert backbone.logit_bias == -10
+        torch.testing.assert_close(
+            backbone.logits(backbone.encode_images(pixels), backbone.encode_texts(texts)), own, atol=1e-4, rtol=0
+        )
+
     def test_the_towers_are_frozen_and_in_evaluation_mode(self, model_folder: Callable[[str], Path]) -> None:
         backbone = cdc.load_backbone(str(model_folder("resnet")))
         assert not backbone.image_tower.training
@@ -217,6 +229,71 @@ class TestMistakes:
         assert "pass the path of a downloaded checkpoint, or use 'picto' or 'photo'" in one_line(error)
         assert time.monotonic() - started < 30  # with its retries the hub's own library takes most of a minute
         assert "Retrying" not in "".join(capfd.readouterr())
+
+    @pytest.mark.parametrize("with_weights", [False, True])
+    def test_a_tokenizer_out_of_reach_is_said_before_anything_is_built(
+        self, with_weights: bool, architecture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS[TINY]["text_cfg"], "hf_tokenizer_name", "nobody/letters")
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr("cdc.backbones.open_clip_models._build", lambda *_: pytest.fail("the towers were built"))
+        said = rf"tokenizer and text settings of '{TINY}' \(nobody/letters\) must load; https://hub.invalid cannot be"
+        with pytest.raises(cdc.InputError, match=said) as error:
+            cdc.load_backbone(TINY, str(architecture) if with_weights else None)
+        assert "pass a local directory with open_clip_config.json, weights and the tokenizer's files" in one_line(error)
+
+    def test_a_directory_without_its_tokenizer(self, model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+        folder = shutil.copytree(model_folder("siglip"), tmp_path / "copy", ignore=shutil.ignore_patterns("tok*"))
+        with pytest.raises(
+            cdc.InputError, match=r"the tokenizer and .* must load; .* Put the tokenizer's files"
+        ) as error:
+            cdc.load_backbone(str(folder))
+        one_line(error)
+
+    @pytest.mark.parametrize("asks", [{"tokenizer_kwargs": {"trust_remote_code": True}}, {}])
+    @pytest.mark.parametrize(
+        ("kind", "file", "change"),
+        [
+            ("siglip", "tokenizer_config.json",
+             {"auto_map": {"AutoTokenizer": [None, "theirs.Words"]}, "tokenizer_class": "Words"}),
+            ("bert", "config.json", {"auto_map": {"AutoConfig": "theirs.Tower"}, "model_type": "theirs"}),
+        ],
+    )  # fmt: skip
+    def test_code_that_comes_with_a_model_is_never_run(
+        self,
+        kind: str,
+        file: str,
+        change: dict[str, Any],
+        asks: dict[str, Any],
+        model_folder: Callable[[str], Path],
+        tmp_path: Path,
+    ) -> None:
+        folder, ran = shutil.copytree(model_folder(kind), tmp_path / "model"), tmp_path / "ran"
+        (folder / "theirs.py").write_text(
+            f"open({str(ran)!r}, 'w').close()\nfrom transformers import BertConfig, PreTrainedTokenizerFast\n"
+            "class Words(PreTrainedTokenizerFast): ...\nclass Tower(BertConfig): ...\n"
+        )
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        text = config["model_cfg"]["text_cfg"]
+        text |= asks | ({"hf_model_name": str(folder)} if "hf_model_name" in text else {})
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        with pytest.raises(
+            cdc.InputError, match=r"must load; Python code comes with them, which is never run"
+        ) as error:
+            cdc.load_backbone(str(folder))
+        assert "trust_remote_code" not in one_line(error)
+        assert not ran.exists()
+
+    def test_a_pooler_that_cannot_run(self, model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+        folder = shutil.copytree(model_folder("bert"), tmp_path / "copy")
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        config["model_cfg"]["text_cfg"]["hf_pooler_type"] = "max_pooler"
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        with pytest.raises(cdc.InputError, match="received max_pooler, which fails in open_clip itself") as error:
+            cdc.load_backbone(str(folder))
+        one_line(error)
 
 
 class TestFingerprint:

@@ -148,6 +148,21 @@ def test_masses_that_do_not_sum_to_one_are_refused():
         cdc.combine(Opinion(torch.ones(1, 1, 2), torch.zeros(1, 1)))
 
 
+@pytest.mark.parametrize(
+    ("belief", "uncertainty", "received"),
+    [
+        ([1.2, -0.2], 0.0, r"sums from 1 to 1 and masses down to -0\.2"),
+        ([0.7, 0.5], -0.2, r"sums from 1 to 1 and masses down to -0\.2"),
+        ([float("nan"), 0.5], 0.5, "sums from nan to nan"),
+    ],
+)
+def test_masses_that_are_none_are_refused(belief, uncertainty, received):
+    with pytest.raises(
+        cdc.InputError, match=f"must be at least 0 and must sum to one in every row; received {received}"
+    ):
+        cdc.combine(Opinion(torch.tensor([[belief]]), torch.tensor([[uncertainty]])))
+
+
 @pytest.mark.parametrize("independence", [-0.1, 1.5])
 def test_independence_out_of_range_is_refused(independence):
     with pytest.raises(cdc.InputError, match=f"between 0 and 1; received {independence}"):

@@ -1,7 +1,9 @@
 """Losses against torch.distributions, plain loops and finite differences."""
 
+import itertools
 import math
 
+import mpmath
 import pytest
 import torch
 from torch.distributions import Dirichlet, kl_divergence
@@ -13,6 +15,38 @@ def test_divergence_is_that_of_torch_distributions():
     alpha = torch.rand(20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 30 + 1
     expected = kl_divergence(Dirichlet(alpha), Dirichlet(torch.ones_like(alpha)))
     torch.testing.assert_close(divergence_from_uniform(alpha), expected)
+
+
+@pytest.mark.parametrize(
+    ("classes", "size"),
+    [*itertools.product((2, 30), (0.0, 1e2, 9.9e3, 1e4 - 1, 1e8, 1e12, 1e30)), (1000, 1e4), (1000, 1e30)],
+)
+def test_divergence_and_gradient_are_those_of_fifty_digits(classes, size):
+    """On one large alpha, on all large, and on alphas of every size up to it."""
+    share = torch.rand(classes, dtype=torch.float64, generator=torch.Generator().manual_seed(classes))
+    alone = torch.nn.functional.one_hot(torch.tensor(1), classes).double()
+    rows = torch.stack([1 + size * alone, 1 + size * share, (1 + size) ** share]).requires_grad_()
+
+    found = divergence_from_uniform(rows)
+    (slopes,) = torch.autograd.grad(found.sum(), rows)
+
+    for row, value, slope in zip(rows.tolist(), found.tolist(), slopes.tolist(), strict=True):
+        expected, expected_slopes = divergence_in_fifty_digits(row)
+        assert value == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        # Per nat of evidence, which is what a logit moves; torch's own polygamma is good to nine digits.
+        per_nat = [a * s for a, s in zip(row, slope, strict=True)]
+        assert per_nat == pytest.approx([a * s for a, s in zip(row, expected_slopes, strict=True)], abs=2e-8)
+
+
+def divergence_in_fifty_digits(row: list[float]) -> tuple[float, list[float]]:
+    with mpmath.workdps(50):
+        alpha = [mpmath.mpf(value) for value in row]
+        strength, classes = mpmath.fsum(alpha), len(alpha)
+        at_strength = mpmath.digamma(strength)
+        value = mpmath.loggamma(strength) - mpmath.loggamma(classes)
+        value += mpmath.fsum((a - 1) * (mpmath.digamma(a) - at_strength) - mpmath.loggamma(a) for a in alpha)
+        common = (strength - classes) * mpmath.polygamma(1, strength)
+        return float(value), [float((a - 1) * mpmath.polygamma(1, a) - common) for a in alpha]
 
 
 def test_expected_cross_entropy_is_the_mean_over_the_dirichlet():
