@@ -17,7 +17,9 @@ from cdc.backbones.backbone import Backbone
 from cdc.backbones.loading import load_backbone
 from cdc.beliefs.fusion import Prediction
 from cdc.card import AdapterCard
+from cdc.data.dataset import require_class_names
 from cdc.data.images import read_image
+from cdc.data.listing import refuse_ambiguous_names
 from cdc.errors import InputError
 from cdc.files import refuse_overwrite, write_bytes, write_json
 from cdc.images.encode import CacheFolder, encode_images
@@ -81,8 +83,12 @@ class Adapter:
         return self.card.class_names
 
     def classifier(self, class_names: Sequence[str] | None = None) -> Classifier:
-        """The classifier for `class_names`, made once per list; None means the trained classes."""
-        names = tuple(class_names) if class_names is not None else self.class_names
+        """The classifier for `class_names`, made once per list; None means the trained classes.
+
+        Raises:
+            InputError: if `class_names` is no list of names, or one is too long for the text tower.
+        """
+        names = require_class_names(class_names) if class_names is not None else self.class_names
         if names not in self._classifiers:
             self._classifiers[names] = self.method.classifier(names)
         return self._classifiers[names]
@@ -101,8 +107,9 @@ class Adapter:
             Probabilities, belief [N, K], uncertainty [N] and labels [N].
 
         Raises:
-            InputError: if there is no image, or a file cannot be read.
+            InputError: if there is no image, a file cannot be read, or `class_names` is no list of distinct names.
         """
+        refuse_ambiguous_names(() if class_names is None else require_class_names(class_names))
         if len(images) == 0:
             raise InputError("images must hold at least one picture or path; received none.")
         pictures = (image if isinstance(image, Image.Image) else read_image(Path(image)) for image in images)

@@ -39,6 +39,9 @@ def write_bytes(path: Path, content: bytes, *, force: bool = True, durable: bool
                 os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
+    except OSError as error:  # a full disk names no file
+        Path(temporary).unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -87,7 +87,7 @@ def run_bar(label: str, *, total: int) -> Generator[Callable[[str], None]]:
         with _open_bar(label, total=total, unit="runs") as bar:
 
             def advance(line: str) -> None:
-                bar.console.print(line, markup=False, highlight=False)
+                bar.console.print(line, highlight=False)
                 bar.advance(bar.task_ids[0])
 
             yield advance
@@ -128,8 +128,9 @@ def _open_bar(label: str, *, total: int, unit: str) -> "Progress":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True, markup=False, emoji=False),
     )  # fmt: skip
     bar.add_task(label, total=total, note="")
     return bar

@@ -1,11 +1,19 @@
 """Every command keeps the house's promises: help, and no import of torch before it is needed."""
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from causalvlm.cli.main import app, run
+from causalvlm.cli.output import console
+from causalvlm.errors import CausalVLMError
+from cdc.files import write_bytes
+from cdc.images.cache import default_cache
 
 COMMANDS = ["demo", "adapt", "evaluate", "predict", "protocol", "methods", "diagnose", "doctor", "identify", "estimate"]
 
@@ -46,3 +54,82 @@ def test_help_loads_neither_torch_nor_open_clip():
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "causalvlm", "--help"], capture_output=True, text=True, check=True)
     assert "diagnose" in done.stdout
+
+
+IDENTIFY = [sys.executable, "-m", "causalvlm", "identify", "X -> S -> Y; X <-> Y", "--treatment", "X", "--outcome", "Y"]
+
+
+def shell(command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell with the arguments as "$@"."""
+    return subprocess.run(
+        ["bash", "-c", command, "bash", *arguments], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.parametrize("command", ['"$@" >&-', '"$@" 1>&- 2>&-', 'set -o pipefail; "$@" | true'])
+def test_closed_output_ends_nothing(tmp_path, command):
+    done = shell(command, *IDENTIFY, "--json", str(tmp_path / "r.json"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "r.json").exists()
+
+
+def test_ascii_output_and_names_that_are_no_utf_8(tmp_path):
+    odd = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.json")
+    done = shell('"$@"', *IDENTIFY, "--json", odd, "--figure", odd[:-5] + ".svg", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "caf\\udce9.svg" in done.stdout
+
+
+def test_an_interrupt_during_the_imports_is_one_line():
+    code = (
+        "import os, signal, sys, causalvlm.__main__ as entry\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'causalvlm.cli.main': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "entry.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "causalvlm: interrupted\n")
+
+
+def test_a_warning_of_the_command_is_one_line():
+    code = (
+        "import sys, warnings, causalvlm.cli.main as command\n"
+        "command.run = lambda: warnings.warn('one\\ntwo')\n"
+        "command.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "causalvlm: one two\n")
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*r\.json'"):
+        write_bytes(tmp_path / "r.json", b"{}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("chosen", ["~nosuchuser/x", ""])
+def test_a_cache_in_no_home_is_a_users_mistake(monkeypatch, chosen):
+    def nobody(*_: object) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("CAUSALVLM_CACHE", chosen)
+    with pytest.raises(CausalVLMError, match="the folder of cached features must be known"):
+        default_cache()
+
+
+def test_text_on_the_terminal_is_never_markup(capsys):
+    console().print("[/red] [bold]x[/bold] :smile:", soft_wrap=True)
+    table = Table(title="[/red]")
+    table.add_column("[red]x[.jpg")
+    console().print(table)
+    shown = capsys.readouterr().out
+    assert "[/red] [bold]x[/bold] :smile:" in shown
+    assert "[red]x[.jpg" in shown

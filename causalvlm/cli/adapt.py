@@ -26,6 +26,9 @@ from causalvlm.cli.output import (
     write_result,
 )
 from causalvlm.datasets import load_dataset
+from causalvlm.errors import InputError
+from cdc.data.listing import refuse_ambiguous_names
+from cdc.data.splits import LARGEST_SEED
 from cdc.files import refuse_overwrite
 
 Classes = Literal["base", "new", "all"]
@@ -39,7 +42,9 @@ def adapt(
     backbone: BackboneOption = "picto",
     pretrained: PretrainedOption = None,
     shots: Annotated[int, typer.Option(help="Training images per class.")] = 16,
-    seed: Annotated[int, typer.Option(help="Of the drawn shots, initial tokens and shuffling.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the drawn shots, initial tokens and shuffling.")
+    ] = 1,
     classes: ClassesOption = "all",
     epochs: Annotated[int | None, typer.Option(help="Passes over the shots; by default the method's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak rate; by default the method's.")] = None,
@@ -66,6 +71,11 @@ def adapt(
     chosen = {"epochs": epochs, "learning_rate": learning_rate}
     training = replace(cdc.default_training(backbone, config), **{k: v for k, v in chosen.items() if v is not None})
     dataset = load_dataset(data, root=root, factors=factors)
+    if not cdc.select_classes(dataset, classes).test:  # before the work of training, not after it
+        raise InputError(
+            f"a data set to adapt to must have test images; {dataset.name} has none of {classes} classes. Add rows or "
+            "images for the test split."
+        )
     towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
     fit = cdc.FitSettings(
         training=training, augmentation=augmentation, allow_fewer=allow_fewer,
@@ -111,6 +121,7 @@ def predict(
 ) -> None:
     """Classify IMAGES and say how sure the adapter is. An unreadable file is named and left out."""
     check_json(json, force=force)
+    refuse_ambiguous_names(class_name or ())
     loaded = cdc.load_adapter(adapter, device=device)
     found = loaded.classify(images, class_name, cache=None, progress="encoding")
     prediction = found.prediction

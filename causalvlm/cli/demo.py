@@ -7,6 +7,7 @@ import typer
 
 import cdc
 from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from cdc.data.splits import LARGEST_SEED
 from cdc.files import refuse_overwrite, write_bytes
 
 REPORT = "report.html"
@@ -14,7 +15,7 @@ REPORT = "report.html"
 
 def demo(
     out: Annotated[Path, typer.Option(help=f"Folder for {REPORT}.")] = Path("causalvlm-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw, and of the adaptation.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of every draw, and of the adaptation.")] = 1,
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -33,7 +34,7 @@ def demo(
     write_bytes(report, page.encode(), force=force)
     story = tell(result)
     for paragraph in story:
-        console().print(paragraph, markup=False)
+        console().print(paragraph)
         console().print()
     console().print(f"report saved in {report}", soft_wrap=True)
     record = {

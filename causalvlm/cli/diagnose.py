@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 import cdc
@@ -26,6 +24,7 @@ from causalvlm.cli.output import (
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
 from causalvlm.phrases import INTERVAL
+from cdc.data.splits import LARGEST_SEED
 from cdc.files import refuse_overwrite, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def diagnose(
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
     folds: Annotated[int, typer.Option(help="Folds of the probes.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the folds.")] = 0,
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -78,7 +77,7 @@ def diagnose(
         table = embed(dataset, towers)
     else:
         table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
-    with Console(stderr=True).status("reading the factors from the embeddings"):
+    with console(stderr=True).status("reading the factors from the embeddings"):
         diagnosis = compute(table, reference=references, folds=folds, rng=np.random.default_rng(seed))
     _show(diagnosis)
     _write(diagnosis, out, seed=seed, device=device, json=json)
@@ -113,19 +112,17 @@ def _show(diagnosis: "Diagnosis") -> None:
     from causalvlm.diagnosis.findings import CAVEAT, summarize
 
     for paragraph in (*summarize(diagnosis), CAVEAT):
-        console().print(paragraph, markup=False)
+        console().print(paragraph)
         console().print()
     for factor in diagnosis.factors:
         console().print(_table(factor))
     for file, reason in diagnosis.unreadable:
-        Console(stderr=True).print(
-            f"causalvlm: left out {file}: {reason}", soft_wrap=True, markup=False, highlight=False
-        )
+        console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
 
 
 def _table(factor: "FactorDiagnosis") -> Table:
     title = f"Factor {factor.factor}: shifts from {factor.reference}, {INTERVAL} intervals"
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("level", no_wrap=True)
     for column in ("images", "right", "accuracy, points", "margin, nats"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -133,11 +130,11 @@ def _table(factor: "FactorDiagnosis") -> Table:
     for level in factor.levels:
         accuracy, margin = level.accuracy_shift, level.margin_shift
         table.add_row(
-            escape(level.level),
+            level.level,
             str(level.n),
             f"{level.accuracy.value:.0%}",
             f"{100 * accuracy.value:+.0f} ({100 * accuracy.low:+.0f}, {100 * accuracy.high:+.0f})" if accuracy else "",
             f"{margin.value:+.1f} ({margin.low:+.1f}, {margin.high:+.1f})" if margin else "",
-            escape(", ".join(wrong.label for wrong in level.wrong_labels[:2])) if margin else "",
+            ", ".join(wrong.label for wrong in level.wrong_labels[:2]) if margin else "",
         )
     return table

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import cdc
 from causalvlm.cli.output import FactorsOption, ForceOption, JsonOption, RootOption, check_json, console, write_result
@@ -224,6 +224,6 @@ def _show(checks: list[Check]) -> None:
     table.add_column(overflow="fold")
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
     for check in checks:
-        state = f"[{colours[check.state]}]{check.state}[/]"
-        table.add_row(state, check.name, escape(f"{check.found}. {check.remedy}" if check.remedy else check.found))
+        state = Text(check.state, style=colours[check.state])
+        table.add_row(state, check.name, f"{check.found}. {check.remedy}" if check.remedy else check.found)
     console().print(table)

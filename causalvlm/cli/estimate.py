@@ -11,6 +11,7 @@ from causalvlm.cli.identify import GraphArgument, OutcomeOption, TreatmentOption
 from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
 from causalvlm.errors import InputError, NotIdentifiedError, OverlapError
 from causalvlm.estimation.estimators import ESTIMATORS
+from cdc.data.splits import LARGEST_SEED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,7 @@ def estimate(
         list[str] | None,
         typer.Option(metavar="COLUMN...", help="Columns that hold the mediator, such as 'S_*' or S=S_0; repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of folds, bootstrap and permutations.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of folds, bootstrap and permutations.")] = 0,
     refute: Annotated[bool, typer.Option("--refute", help="Try to refute the effect.")] = False,
     json: JsonOption = None,
     force: ForceOption = False,
@@ -90,7 +91,7 @@ def read_table(path: Path) -> "pd.DataFrame":
     """Read a CSV or Parquet file.
 
     Raises:
-        InputError: if the file is missing, of another kind or unreadable.
+        InputError: if the file is missing, of another kind or unreadable, or a column is named twice.
 
     Example:
         >>> read_table(Path("table.xlsx"))
@@ -106,7 +107,13 @@ def read_table(path: Path) -> "pd.DataFrame":
     if not path.is_file():
         raise InputError(f"TABLE must be a file that exists; received {str(path)!r}. Check the path.")
     try:
-        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0].dropna()
+        if names.duplicated().any():  # pandas would give the second another name
+            twice = names[names.duplicated()].iloc[0]
+            raise InputError(f"column names must be unique; received {twice!r} twice in {path}. Rename one.")
+        return pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"TABLE must be readable; received {str(path)!r}: {reason}. Write it again.") from error
@@ -223,7 +230,7 @@ def _refuse(
     empty = effect_result(None, None)
     if isinstance(error, OverlapError):
         empty |= {"effective_sample_size": error.effective_sample_size, "auc": error.auc}
-    console().print(f"No estimate: {reason}", markup=False, soft_wrap=True)
+    console().print(f"No estimate: {reason}", soft_wrap=True)
     write_result(json, {**result, **empty, "refusal": reason}, force=force)
     raise typer.Exit(NOT_IDENTIFIED)
 
@@ -242,7 +249,7 @@ def _print_effect(effect: "Effect") -> None:
         *(f"  warning: {warning}" for warning in effect.warnings),
     ]
     for line in lines:
-        say.print(line, markup=False, soft_wrap=True)
+        say.print(line, soft_wrap=True)
 
 
 def _refute(
@@ -275,5 +282,5 @@ def _refute(
     with say.status("trying to refute the effect"):  # shown on a terminal only
         verdicts = refute(effect, data, rng=rng, alternative=alternative, suspects=suspects)
     for verdict in verdicts:
-        say.print(f"  {verdict.outcome:12s} {verdict.name}: {verdict.reason}", markup=False, soft_wrap=True)
+        say.print(f"  {verdict.outcome:12s} {verdict.name}: {verdict.reason}", soft_wrap=True)
     return verdicts

@@ -138,33 +138,32 @@ def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
     say = console()
     say.print(
         f"The effect of {found.treatment} on {found.outcome} is identified by the {found.strategy.replace('-', ' ')}:",
-        markup=False,
         soft_wrap=True,
     )
-    say.print(f"  {found.text()}\n\nbecause, in this graph,", markup=False, soft_wrap=True)
+    say.print(f"  {found.text()}\n\nbecause, in this graph,", soft_wrap=True)
     for assumption in found.assumptions():
-        say.print(f"  - {assumption}", markup=False, soft_wrap=True)
+        say.print(f"  - {assumption}", soft_wrap=True)
     if others:
-        say.print("\nOther ways, which should agree with it where the graph is right:", markup=False, soft_wrap=True)
+        say.print("\nOther ways, which should agree with it where the graph is right:", soft_wrap=True)
         for other in others:
-            say.print(f"  - {other.text()}", markup=False, soft_wrap=True)
+            say.print(f"  - {other.text()}", soft_wrap=True)
 
 
 def _print_failure(error: NotIdentifiedError, treatment: str, outcome: str) -> None:
     say = console()
-    say.print(f"The effect of {treatment} on {outcome} is not identified by adjustment.", markup=False, soft_wrap=True)
-    say.print(f"  condition that fails: {error.condition}", markup=False, soft_wrap=True)
-    say.print(f"  open path:            {error.open_path}", markup=False, soft_wrap=True)
+    say.print(f"The effect of {treatment} on {outcome} is not identified by adjustment.", soft_wrap=True)
+    say.print(f"  condition that fails: {error.condition}", soft_wrap=True)
+    say.print(f"  open path:            {error.open_path}", soft_wrap=True)
     if error.remedies:
-        say.print("\nAny of these would mend it, where it is true to the world:", markup=False, soft_wrap=True)
+        say.print("\nAny of these would mend it, where it is true to the world:", soft_wrap=True)
         for remedy in error.remedies:
-            say.print(f"  - {remedy}", markup=False, soft_wrap=True)
+            say.print(f"  - {remedy}", soft_wrap=True)
 
 
 def _print_check(check: "CrossCheck") -> None:
     verdict = "DoWhy agrees" if check.agrees else "DoWhy says otherwise"
     defect = f" ({check.known_defect})" if check.known_defect else ""
-    console().print(f"\n{verdict}: {check.reason}{defect}.", markup=False, soft_wrap=True)
+    console().print(f"\n{verdict}: {check.reason}{defect}.", soft_wrap=True)
 
 
 def _draw(
@@ -182,4 +181,4 @@ def _draw(
         open_path=found.open_path if failed else "",
     )
     write_bytes(path, to_bytes(drawing, path.suffix.lower()[1:], dpi=150))  # pyright: ignore[reportArgumentType]
-    console().print(f"\nfigure in {path}", markup=False, soft_wrap=True)
+    console().print(f"\nfigure in {path}", soft_wrap=True)

@@ -1,7 +1,11 @@
 """The `causalvlm` command: registers the commands, and turns every user's mistake into one line and exit 2."""
 
+import io
 import os
 import sys
+import warnings
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
 from typer.exceptions import TyperException
@@ -70,6 +74,35 @@ def _mistake(error: Exception, message: str) -> int:
     return USER_MISTAKE
 
 
+class _Outlet(io.FileIO):
+    """A stream whose reader may go away, as ``head`` does: the work goes on, and what nobody reads is dropped."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer of bytes
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+def _outlet(stream: TextIO | None, descriptor: int) -> TextIO:
+    """Standard output or error that takes every text: also closed, in ASCII, and for names that are no UTF-8."""
+    if stream is None:  # closed by the shell; the lowest free descriptor is taken, so that no file of ours gets it
+        return Path(os.devnull).open("w")
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Outlet(descriptor, "w", closefd=False)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=descriptor == 2 or stream.isatty(),
+    )
+
+
+def _warn(message: Warning | str, *_: object) -> None:
+    sys.stderr.write(f"causalvlm: {' '.join(str(message).split())}\n")
+
+
 def main() -> None:
-    """Entry point of the installed command."""
+    """Entry point of the command: what it prints goes out whatever the terminal is, and a warning is one line."""
+    sys.stdout, sys.stderr = _outlet(sys.stdout, 1), _outlet(sys.stderr, 2)
+    warnings.showwarning = _warn
     sys.exit(run())

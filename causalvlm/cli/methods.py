@@ -25,16 +25,16 @@ def methods(json: JsonOption = None, force: ForceOption = False) -> None:
     say, found = console(), {}
     for name, entry in cdc.METHODS.items():
         settings = _flat(cdc.method_record(entry.config()))
-        say.print(f"{name:12s} {entry.help}", markup=False, soft_wrap=True)
+        say.print(f"{name:12s} {entry.help}", soft_wrap=True)
         for setting, value in settings.items():
-            say.print(f"{'':14s}--set {setting}={_written(value)}", markup=False, soft_wrap=True)
+            say.print(f"{'':14s}--set {setting}={_written(value)}", soft_wrap=True)
         variants: dict[str, dict[str, Any]] = {}
         for variant in entry.variants:
             label = f"{name}:{variant}"
             chosen = _flat(cdc.method_record(cdc.method_config(label)))
             variants[label] = {setting: value for setting, value in chosen.items() if value != settings[setting]}
             differs = " ".join(f"{setting}={_written(value)}" for setting, value in variants[label].items())
-            say.print(f"{label:12s} {differs}", markup=False, soft_wrap=True)
+            say.print(f"{label:12s} {differs}", soft_wrap=True)
         found[name] = {"help": entry.help, "settings": settings, "variants": variants}
     write_result(json, {"methods": found}, force=force)
 

@@ -29,14 +29,14 @@ NOT_IDENTIFIED = 3
 """Exit status of a refusal: the question has no answer in these data, which is itself a result."""
 
 
-def console() -> Console:
-    """The terminal that people read; width follows the window.
+def console(*, stderr: bool = False) -> Console:
+    """The terminal that people read; width follows the window. Text is text: names that look like markup stay.
 
     Example:
         >>> console().soft_wrap
         False
     """
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, stderr=stderr)
 
 
 def check_json(path: Path | None, *, force: bool) -> None:

@@ -106,7 +106,7 @@ def protocol(
         workers=workers,
     )
     _show(result)
-    console().print(f"runs and tables in {out}", soft_wrap=True, markup=False)
+    console().print(f"runs and tables in {out}", soft_wrap=True)
     write_result(json, result.to_record(), force=force, device=device)
     if result.failed:
         raise typer.Exit(SOME_FAILED)
@@ -207,7 +207,7 @@ def _show(result: "ProtocolResult") -> None:
     say = console()
     for method, *words in lines:
         padded = [word.rjust(width) for word, width in zip(words, widths[1:], strict=True)]
-        say.print(method.ljust(widths[0]), *padded, sep="  ", markup=False, soft_wrap=True)
+        say.print(method.ljust(widths[0]), *padded, sep="  ", soft_wrap=True)
     for item in result.skipped:
         sys.stderr.write(f"causalvlm: left out {item.dataset}: {item.reason}\n")
     for item in result.failed:

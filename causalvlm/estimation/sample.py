@@ -14,6 +14,9 @@ Level = str | int | float | bool
 FEW_VALUES = 12
 """A numeric column with at most this many values, each occurring twice on average, is discrete."""
 
+LARGEST = 1e100
+"""Numbers beyond it are refused: sums of their squares are infinite."""
+
 _PEEK = 2000
 
 
@@ -46,7 +49,7 @@ class Levels:
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Require that `table` has rows and holds `names`, without missing or infinite values.
+    """Require that `table` has rows and holds `names`, without missing, infinite or enormous values.
 
     Raises:
         InputError: naming the column, how many values are missing and where the first one is.
@@ -75,6 +78,11 @@ def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
             raise InputError(
                 f"column {name!r} must have no missing or infinite values; received {int(missing.sum())} in "
                 f"{len(table)} rows, the first in row {int(missing.argmax())}. Drop those rows or impute them yourself."
+            )
+        if column.dtype.kind == "f" and (extreme := float(np.abs(column.to_numpy()).max())) > LARGEST:
+            raise InputError(
+                f"column {name!r} must hold numbers of at most {LARGEST:g}; received {extreme:g}. Change its unit, or "
+                "drop those rows."
             )
 
 

@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
 
 from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.levels import LevelDiagnosis, largest_loss
@@ -40,6 +41,8 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, factor in zip(parts, diagnosis.factors, strict=True):
         _draw_factor(part, factor)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue] - names are text, dollar signs too
     return figure
 
 
@@ -96,7 +99,8 @@ def _draw_margins(axes: Axes, factor: FactorDiagnosis) -> None:
     for level, (colour, marker) in zip(levels, STYLES, strict=False):
         rows = [row for row, name in enumerate(classes) if (name, level.level) in margins]
         values = [margins[classes[row], level.level] for row in rows]
-        axes.scatter(values, rows, color=colour, marker=marker, s=34, zorder=2, label=level.level)
+        label = f" {level.level}"  # matplotlib leaves out labels that start with _
+        axes.scatter(values, rows, color=colour, marker=marker, s=34, zorder=2, label=label)
     axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set_yticks(range(len(classes)), classes)
     hidden = f" (the {len(classes)} of {len(every)} that lose most)" if len(every) > len(classes) else ""

@@ -131,12 +131,14 @@ def _draw_node(axes: Axes, name: str, at: Point, look: _Look) -> None:
     else:
         axes.add_patch(Circle(at, _RADIUS, **style))
     label = latex_name(name)
-    inside = len(name) <= 4 or not label.startswith(r"\mathrm")
+    is_symbol = not label.startswith(r"\mathrm")
+    inside = len(name) <= 4 or is_symbol
     side = 0 if inside else (1 if at[1] > 0 else -1)  # most arrows come to a node from the row of the treatment, y = 0
     axes.text(
         at[0],
         at[1] + 1.4 * side * _RADIUS,
-        f"${label}$",
+        f"${label}$" if is_symbol else name,
+        parse_math=is_symbol,
         ha="center",
         va=("top", "center", "bottom")[side + 1],
         fontsize=12 if inside else 9,

@@ -153,9 +153,15 @@ def _block(opening: str, statements: list[str], end: str) -> str:
 
 def _parse_gml(text: str) -> CausalGraph:
     try:
-        return from_networkx(nx.parse_gml(text))
+        graph = nx.parse_gml(text)
     except nx.NetworkXError as error:
         raise InputError(f"GML must follow its grammar; received an error: {error}. Mend this place.") from None
+    except (AttributeError, RecursionError, TypeError, ValueError):  # the parser trips over values of the wrong kind
+        raise InputError(
+            'GML must have entries node [ id 0 label "X" ] and edge [ source 0 target 1 ], with a number or a text for '
+            "each key; received an entry or a value of another kind. Mend it, or write the graph as X -> Y."
+        ) from None
+    return from_networkx(graph)
 
 
 def _parse_dot(text: str) -> CausalGraph:
@@ -163,12 +169,18 @@ def _parse_dot(text: str) -> CausalGraph:
     # The parser prints where it stumbles and returns None; on import it uses old names of pyparsing.
     with contextlib.redirect_stdout(said), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        graphs = pydot.graph_from_dot_data(text)
+        try:
+            graphs = pydot.graph_from_dot_data(text)
+        except RecursionError:
+            raise InputError(
+                "DOT must not be nested deeply; received too many braces. Write fewer subgraphs."
+            ) from None
     if not graphs:
         where = said.getvalue().strip().splitlines()
         raise InputError(f"DOT must follow its grammar; received an error: {where[-1] if where else text!r}. Mend it.")
-    if graphs[0].get_type() != "digraph":
-        raise InputError("DOT must be a digraph; received an undirected graph. Write digraph { X -> Y }.")
+    if len(graphs) > 1 or graphs[0].get_type() != "digraph":
+        received = f"{len(graphs)} graphs" if len(graphs) > 1 else "an undirected graph"
+        raise InputError(f"DOT must be one digraph; received {received}. Write digraph {{ X -> Y }}.")
     parts = GraphParts()
     _add_dot(parts, graphs[0])
     return assemble(parts)
@@ -196,7 +208,14 @@ def _add_dot(parts: GraphParts, graph: pydot.Graph) -> None:
 
 def _dot_ends(end: object) -> list[str]:
     """The nodes at one end of a DOT edge: a name, with or without a port, or a group in braces."""
-    return [_dot_name(str(name)) for name in (end["nodes"] if isinstance(end, Mapping) else [end])]
+    if not isinstance(end, Mapping):
+        return [_dot_name(str(end))]
+    if end["edges"] or end["subgraphs"]:
+        raise InputError(
+            "a group at the end of a DOT edge must hold nodes alone; received one with edges or groups of its own. "
+            "Write these as statements of their own."
+        )
+    return [_dot_name(str(name)) for name in end["nodes"]]
 
 
 def _dot_name(name: str) -> str:

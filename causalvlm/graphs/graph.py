@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from causalvlm.errors import InputError
 from causalvlm.graphs.paths import CausalPath, Link, all_paths, reachable, shortest_open_path
-from causalvlm.graphs.text import parse_text, quote
+from causalvlm.graphs.text import parse_text, quote, require_few_edges
 
 Edge = tuple[str, str]
 
@@ -58,13 +58,14 @@ class CausalGraph:
             nodes: nodes without edges.
 
         Raises:
-            InputError: a cycle, a self loop, a latent name that is no node, a name that is no text.
+            InputError: a cycle, a self loop, a latent name that is no node, a name that is no text, or too many edges.
         """
         if isinstance(edges, str):
             parts = parse_text(edges)
             edges, nodes = parts.directed, [*parts.nodes, *nodes]
             bidirected, latent = [*parts.bidirected, *bidirected], [*parts.latent, *latent]
         directed, hidden = _pairs(edges), {(min(pair), max(pair)) for pair in _pairs(bidirected)}
+        require_few_edges(len(directed) + len(hidden))
         names = _names([*_names(nodes), *(node for pair in directed | hidden for node in pair)])
         object.__setattr__(self, "nodes", tuple(sorted(set(names))))
         object.__setattr__(self, "directed", tuple(sorted(directed)))
@@ -175,7 +176,7 @@ class CausalGraph:
         cut = self.known(nodes, "node")
         return self._with(
             directed=(edge for edge in self.directed if edge[1] not in cut),
-            bidirected=(edge for edge in self.bidirected if not cut & set(edge)),
+            bidirected=(edge for edge in self.bidirected if cut.isdisjoint(edge)),
         )
 
     def without_effects(self, *nodes: str) -> "CausalGraph":
@@ -195,14 +196,14 @@ class CausalGraph:
             >>> print(CausalGraph("X -> S -> Y; X <-> Y").without_edge("X", "<->", "Y"))
             S -> Y; X -> S
         """
-        directed, bidirected = set(self.directed), set(self.bidirected)
-        edge, kept = ((left, right), directed) if arrow == "->" else ((min(left, right), max(left, right)), bidirected)
-        if arrow not in ("->", "<->") or edge not in kept:
+        edge = (left, right) if arrow == "->" else (min(left, right), max(left, right))
+        if edge not in {"->": self.directed, "<->": self.bidirected}.get(arrow, ()):
             raise InputError(
                 f"the edge to remove must be in the graph; received {left} {arrow} {right}. The graph is: {self}."
             )
-        kept.remove(edge)
-        return self._with(directed=directed, bidirected=bidirected)
+        if arrow == "->":
+            return self._with(directed=(other for other in self.directed if other != edge))
+        return self._with(bidirected=(other for other in self.bidirected if other != edge))
 
     def hide(self, *nodes: str) -> "CausalGraph":
         """The graph in which `nodes` are latent too.
@@ -238,12 +239,13 @@ class CausalGraph:
         bidirected: Iterable[Edge] | None = None,
         latent: Iterable[str] | None = None,
     ) -> "CausalGraph":
-        return CausalGraph(
-            self.directed if directed is None else directed,
-            bidirected=self.bidirected if bidirected is None else bidirected,
-            latent=self.latent if latent is None else latent,
-            nodes=self.nodes,
-        )
+        """The same nodes with fewer edges or other latent nodes: what was checked and sorted stays so."""
+        graph = object.__new__(CausalGraph)
+        object.__setattr__(graph, "nodes", self.nodes)
+        object.__setattr__(graph, "directed", self.directed if directed is None else tuple(directed))
+        object.__setattr__(graph, "bidirected", self.bidirected if bidirected is None else tuple(bidirected))
+        object.__setattr__(graph, "latent", self.latent if latent is None else frozenset(latent))
+        return graph
 
     def paths(self, source: str, target: str) -> Iterator[CausalPath]:
         """List every path between two nodes, open or not; there may be exponentially many.
@@ -315,7 +317,7 @@ class CausalGraph:
             Did you mean 'Label'? Nodes: Image, Label.
         """
         names = frozenset([nodes] if isinstance(nodes, str) else nodes)
-        for name in sorted(names.difference(self.nodes), key=str):
+        for name in sorted(names - self.links.keys(), key=str):
             near = difflib.get_close_matches(str(name), self.nodes, n=1) or [
                 node for node in self.nodes if node.lower() == str(name).lower()
             ]

@@ -96,11 +96,11 @@ def add_edges(parts: GraphParts, edges: Iterable[tuple[object, object, Mapping[s
         edge: Edge = (str(cause), str(effect))
         match str(attributes.get("dir", "forward")).strip('"'):
             case "forward":
-                parts.directed.append(edge)
+                parts.join(edge[:1], edge[1:])
             case "both":
-                parts.bidirected.append(edge)
+                parts.join(edge[:1], edge[1:], hidden=True)
             case "back":
-                parts.directed.append((edge[1], edge[0]))
+                parts.join(edge[1:], edge[:1])
             case other:
                 raise InputError(
                     f"dir must be forward, back or both; received {other!r} on {edge[0]} -> {edge[1]}. "

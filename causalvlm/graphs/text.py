@@ -1,7 +1,7 @@
 """The short text form of a graph, ``X -> S -> Y; X <-> Y; latent U``, and dagitty's, which contains it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -22,6 +22,9 @@ _END = ("mark", "\n")
 
 _Token = tuple[str, str]
 
+MOST_EDGES = 200_000
+"""More edges than these are refused before they take up memory; the search of a graph of so many takes seconds."""
+
 
 @dataclass
 class GraphParts:
@@ -31,6 +34,38 @@ class GraphParts:
     bidirected: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     latent: list[str] = field(default_factory=list[str])
     nodes: list[str] = field(default_factory=list[str])
+
+    def join(self, causes: Sequence[str], effects: Sequence[str], *, hidden: bool = False) -> None:
+        """Add an edge from each cause to each effect, directed or `hidden`: bidirected.
+
+        Raises:
+            InputError: more than `MOST_EDGES` edges.
+
+        Example:
+            >>> parts = GraphParts()
+            >>> parts.join(["X"], ["S", "T"])
+            >>> parts.directed
+            [('X', 'S'), ('X', 'T')]
+        """
+        require_few_edges(len(self.directed) + len(self.bidirected) + len(causes) * len(effects))
+        (self.bidirected if hidden else self.directed).extend(product(causes, effects))
+
+
+def require_few_edges(count: int) -> None:
+    """Raise if a graph has more edges than can be searched.
+
+    Example:
+        >>> require_few_edges(9_000_000)
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: a graph must have at most 200000 edges; received 9000000. Leave out nodes that do not
+        matter, or give nodes that always go together one name.
+    """
+    if count > MOST_EDGES:
+        raise InputError(
+            f"a graph must have at most {MOST_EDGES} edges; received {count}. Leave out nodes that do not matter, or "
+            "give nodes that always go together one name."
+        )
 
 
 def parse_text(text: str) -> GraphParts:
@@ -122,14 +157,13 @@ class _Reader:
             self._read_attributes(left, is_chain)
 
     def _add_edges(self, arrow: str, left: list[str], right: list[str]) -> None:
-        pairs = list(product(left, right))
         match arrow:
             case "->":
-                self.parts.directed += pairs
+                self.parts.join(left, right)
             case "<-":
-                self.parts.directed += [(effect, cause) for cause, effect in pairs]
+                self.parts.join(right, left)
             case "<->":
-                self.parts.bidirected += pairs
+                self.parts.join(left, right, hidden=True)
             case _:
                 raise InputError(
                     f"every edge must be ->, <- or <->; received {left[0]} {arrow} {right[0]}. "

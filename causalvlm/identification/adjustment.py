@@ -17,12 +17,11 @@ out what can be in none (Jeong, Tian, Bareinboim, "Finding and listing front-doo
 2022); the criterion can be met if and only if that set meets 1.
 """
 
-from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 
-import networkx as nx
-
+from causalvlm.errors import InputError
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.paths import CausalPath
 from causalvlm.graphs.separators import Node, moral_graph, smallest_cut
@@ -34,6 +33,45 @@ SEARCH_BUDGET = 200
 
 COMPETITORS = 8
 """How many minimal front-door sets compete for the smallest, where the first is not provably so."""
+
+MOST_EFFORT = 1_000_000
+"""Nodes and edges that the searches of one question may walk through, all in all: some seconds on large graphs."""
+
+
+class TooMuchEffortError(InputError):
+    """The search has walked through `MOST_EFFORT` nodes and edges, and is not at its end."""
+
+
+@dataclass
+class Effort:
+    """What a question may still spend.
+
+    Attributes:
+        left: nodes and edges.
+
+    Example:
+        >>> Effort(left=3).spend(CausalGraph("X -> S -> Y"))
+        Traceback (most recent call last):
+        ...
+        causalvlm.identification.adjustment.TooMuchEffortError: a graph must be small enough to search; received 3 nodes
+        and 2 edges, in which the search was given up. Leave out nodes that do not matter, or edges.
+    """
+
+    left: int = field(default_factory=lambda: MOST_EFFORT)
+
+    def spend(self, graph: CausalGraph) -> None:
+        """Count one walk through `graph`.
+
+        Raises:
+            TooMuchEffortError: if nothing is left.
+        """
+        edges = len(graph.directed) + len(graph.bidirected)
+        self.left -= len(graph.nodes) + edges
+        if self.left < 0:
+            raise TooMuchEffortError(
+                f"a graph must be small enough to search; received {len(graph.nodes)} nodes and {edges} edges, in "
+                "which the search was given up. Leave out nodes that do not matter, or edges."
+            )
 
 
 @dataclass(frozen=True)
@@ -62,6 +100,12 @@ class Adjustment:
 class Question:
     """The effect of `treatment` on `outcome` in `graph`, and what its answer is made of.
 
+    Attributes:
+        graph: the causal graph.
+        treatment: the node that is set.
+        outcome: the node that answers.
+        effort: what its searches may still spend.
+
     Example:
         >>> question = Question(CausalGraph("C -> X -> S -> Y; C -> Y"), "X", "Y")
         >>> sorted(question.mediators), sorted(question.covariates)
@@ -73,6 +117,7 @@ class Question:
     graph: CausalGraph
     treatment: str
     outcome: str
+    effort: Effort = field(default_factory=Effort, repr=False, compare=False)
 
     @cached_property
     def on_the_way(self) -> Names:
@@ -102,9 +147,10 @@ class Question:
 
     def smallest_back_door(self, allowed: Names | None = None) -> Adjustment | None:
         """Find a smallest back-door set among the `allowed` nodes (all, if not given), or None."""
+        self.effort.spend(self.graph)
         covariates = self.covariates if allowed is None else self.covariates & allowed
         moral = moral_graph(self.back_doors, {self.treatment, self.outcome})
-        cut = smallest_cut(moral.to_directed(), self.treatment, self.outcome, covariates)
+        cut = smallest_cut(moral, self.treatment, self.outcome, covariates)
         return None if cut is None else Adjustment(frozenset(), cut)
 
     def is_back_door(self, covariates: Names) -> bool:
@@ -115,6 +161,7 @@ class Question:
 
     def is_front_door(self, mediators: Names, covariates: Names) -> bool:
         """Tell whether the three conditions hold."""
+        self.effort.spend(self.graph)
         return (
             self.intercepts(mediators)
             and not mediators & self.back_doors.d_connected(self.treatment, given=covariates)
@@ -123,6 +170,7 @@ class Question:
 
     def intercepts(self, nodes: Set[str]) -> bool:
         """Tell whether every directed path from treatment to outcome passes through `nodes`."""
+        self.effort.spend(self.graph)
         inner = self.graph.without_effects(*nodes)
         return self.outcome not in inner.descendants(self.treatment)
 
@@ -132,6 +180,7 @@ class Question:
 
     def _largest_front_door(self, mediators: Names, covariates: Names) -> Names:
         """The largest part of `mediators` that meets conditions 2 and 3 given exactly these covariates."""
+        self.effort.spend(self.graph)
         kept = mediators - self.back_doors.d_connected(self.treatment, given=covariates)
         while leaks := kept & self._second_stage_leaks(kept, covariates):
             kept -= leaks
@@ -149,7 +198,10 @@ class Question:
         cut = self._smallest_mediators(self.mediators)
         if cut is not None and len(found.mediators) == len(cut) and len(found.covariates) <= 1:
             return found
-        return minimal_sets(self.small_front_door, self.graph.nodes, limit=COMPETITORS)[0]
+        try:
+            return minimal_sets(self.small_front_door, self.graph.nodes, limit=COMPETITORS)[0]
+        except TooMuchEffortError:
+            return found
 
     def small_front_door(self, allowed: Names | None = None) -> Adjustment | None:
         """Find a front-door set of which no variable can be spared, among the `allowed` nodes; or None.
@@ -179,26 +231,50 @@ class Question:
             chosen = self.covariates_for(kept, covariates)
             if self.is_front_door(kept, chosen):
                 return self._spare(self._largest_front_door(mediators, chosen), chosen)
-            fewer = [kept - {node} for node in sorted(kept)]
-            queue += [nodes for nodes in fewer if nodes not in seen][: SEARCH_BUDGET - len(queue)]
-            seen.update(fewer)
+            for node in sorted(kept):
+                if len(queue) < SEARCH_BUDGET and (fewer := kept - {node}) not in seen:
+                    seen.add(fewer)
+                    queue.append(fewer)
         return None
 
     def possible_mediators(self, mediators: Names, covariates: Names) -> Names:
         """Strike out the mediators that fail condition 2 or 3 whatever the covariates."""
-        kept = self.unconfounded(mediators, covariates)
+        kept, ends = self.unconfounded(mediators, covariates), {self.treatment, self.outcome}
         while True:
             muted = self.graph.without_effects(*kept)
-            leaks = {node for node in kept if self.second_stage_path(node, muted, covariates)}
+            leaks: set[str] = set()
+            for nodes, causes in self._by_causes(muted, kept, ends, covariates):
+                leaks |= nodes & muted.d_connected(self.outcome, given=causes | {self.treatment})
             if not leaks:
                 return kept
             kept -= leaks
 
     def unconfounded(self, mediators: Names, covariates: Names) -> Names:
         """The mediators that meet condition 2 with some of the covariates: with all causes among them, if at all."""
-        causes = {node: self.causes_among(covariates, {node}) for node in mediators}
-        reached = {given: self.back_doors.d_connected(self.treatment, given=given) for given in set(causes.values())}
-        return frozenset(node for node in mediators if node not in reached[causes[node]])
+        kept: set[str] = set()
+        for nodes, causes in self._by_causes(self.graph, mediators, {self.treatment}, covariates):
+            kept |= nodes - self.back_doors.d_connected(self.treatment, given=causes)
+        return frozenset(kept)
+
+    def _by_causes(
+        self, graph: CausalGraph, nodes: Names, ends: Set[str], covariates: Names
+    ) -> Iterator[tuple[Set[str], Names]]:
+        """The nodes that have the same causes among the covariates, with these and the causes of `ends`.
+
+        One walk from causes to effects finds them, and one more per group is what the caller needs.
+        """
+        shared = covariates & graph.ancestors(ends)
+        more: dict[str, Names] = {}
+        for node in graph.topological_order:
+            causes = {more[other] for arrow, other in graph.links[node] if arrow == "<-"}
+            own = {node} & (covariates - shared)
+            more[node] = causes.pop() if len(causes) == 1 and not own else frozenset(own).union(*causes)
+        groups: dict[Names, set[str]] = {}
+        for node in nodes:
+            groups.setdefault(more[node], set()).add(node)
+        for causes, group in groups.items():
+            self.effort.spend(self.graph)
+            yield group, shared | causes
 
     def second_stage_path(self, node: str, muted: CausalGraph, covariates: Names) -> CausalPath | None:
         """A path from `node` to the outcome, in the graph without the mediators' effects, that no covariates block."""
@@ -220,11 +296,10 @@ class Question:
         others = (covariates & self.graph.ancestors(self.outcome)) - causes
         second_stage = self.graph.without_effects(*mediators)
         moral = moral_graph(second_stage, {self.treatment, self.outcome, *mediators})
-        moral.remove_nodes_from(causes | {self.treatment})
         met: set[str] = set()
-        inner, seen = list[Node](mediators), set[Node](mediators)
+        inner, seen = list[Node](mediators), set[Node]({self.treatment, *mediators, *causes})
         while inner:
-            for node in moral.adj[inner.pop()]:
+            for node in moral[inner.pop()]:
                 if node in others:
                     met.add(str(node))
                 elif node not in seen:
@@ -245,9 +320,10 @@ class Question:
     def _smallest_mediators(self, allowed: Names) -> Names | None:
         """The smallest cut of the directed paths."""
         nodes = self.on_the_way | {self.treatment, self.outcome}
-        paths: nx.DiGraph[Node] = nx.DiGraph()
-        paths.add_nodes_from(nodes)
-        paths.add_edges_from(edge for edge in self.graph.directed if nodes.issuperset(edge))
+        paths: dict[Node, list[Node]] = {node: [] for node in sorted(nodes)}
+        for cause, effect in self.graph.directed:
+            if cause in nodes and effect in nodes:
+                paths[cause].append(effect)
         return smallest_cut(paths, self.treatment, self.outcome, allowed)
 
     def _is_valid(self, adjustment: Adjustment) -> bool:
@@ -266,6 +342,8 @@ def _one_less(adjustment: Adjustment, mediators_are_fixed: bool) -> Iterable[Adj
 def minimal_sets(find: Callable[[Names], Adjustment | None], allowed: Iterable[str], *, limit: int) -> list[Adjustment]:
     """List the sets of which no variable can be spared, at most `limit` of them, smallest first.
 
+    In a large graph the list ends where the effort of the question does.
+
     A minimal set other than the one found must do without one of its variables; forbidding each in turn meets
     all of them (the hitting-set tree of Reiter, "A theory of diagnosis from first principles", Artificial
     Intelligence 32, 1987).
@@ -275,17 +353,23 @@ def minimal_sets(find: Callable[[Names], Adjustment | None], allowed: Iterable[s
         >>> [sorted(found.variables) for found in minimal_sets(question.small_front_door, "S1 S2".split(), limit=9)]
         [['S1'], ['S2']]
     """
-    queue = [frozenset(allowed)]
+    allowed, queue = frozenset(allowed), [Names()]
     seen, found = set(queue), dict[Adjustment, None]()
-    for nodes in queue:
+    for forbidden in queue:
         if len(found) == limit:
             break
-        if (adjustment := find(nodes)) is None:
+        try:
+            adjustment = find(allowed - forbidden)
+        except TooMuchEffortError:
+            if not found:
+                raise
+            break
+        if adjustment is None:
             continue
         found[adjustment] = None
-        fewer = {nodes - {node} for node in adjustment.variables} - seen
-        seen |= fewer
-        queue += sorted(fewer, key=sorted)
+        more = [forbidden | {node} for node in sorted(adjustment.variables, reverse=True)]
+        queue += [names for names in more if names not in seen]
+        seen.update(more)
     return sorted(found, key=size)
 
 

@@ -4,7 +4,7 @@ from typing import get_args
 
 from causalvlm.errors import InputError, NotIdentifiedError
 from causalvlm.graphs.graph import CausalGraph
-from causalvlm.identification.adjustment import Adjustment, Question, minimal_sets
+from causalvlm.identification.adjustment import Adjustment, Question, TooMuchEffortError, minimal_sets
 from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Strategy
 from causalvlm.identification.remedies import (
     MOST_CHANGES,
@@ -26,7 +26,8 @@ def identify(
     With ``strategy="any"`` the back door comes first, because it needs fewer assumptions and gives narrower
     intervals; the front door is tried where no observed set closes the back door. Ask for one of them to get that
     one. Both criteria are sound; neither is complete: an effect that only a general algorithm identifies
-    (Shpitser, Pearl, AAAI 2006) is reported as not identified *by adjustment*. Time is polynomial in the nodes.
+    (Shpitser, Pearl, AAAI 2006) is reported as not identified *by adjustment*. Time is polynomial in the nodes
+    and bounded: a graph of 5,000 nodes is answered within seconds, or refused.
 
     Args:
         graph: the causal graph.
@@ -35,7 +36,8 @@ def identify(
         strategy: ``"any"``, ``"back-door"`` or ``"front-door"``.
 
     Raises:
-        InputError: unknown, equal or latent treatment and outcome, or an unknown strategy.
+        InputError: unknown, equal or latent treatment and outcome, an unknown strategy, or a graph that is too large
+            to search.
         NotIdentifiedError: no set meets a criterion; says which condition fails, along which path, and what mends it.
 
     Example:
@@ -69,7 +71,8 @@ def adjustment_sets(
         treatment: the observed node that is set.
         outcome: the observed node that answers.
         strategy: which criterion; ``"any"`` lists the sets of both.
-        limit: at most so many sets of each kind; there may be exponentially many.
+        limit: at most so many sets of each kind; there may be exponentially many. In graphs of hundreds of nodes there
+            may be more sets than are found, as the search is bounded too.
 
     Raises:
         InputError: as `identify`, or a `limit` below 1.
@@ -88,7 +91,13 @@ def adjustment_sets(
         sets = minimal_sets(question.smallest_back_door, question.graph.nodes, limit=limit)
         found += [_back_door(question, adjustment) for adjustment in sets]
     if strategy != "back-door":
-        sets = minimal_sets(question.small_front_door, question.graph.nodes, limit=limit)
+        question = _ask(graph, treatment, outcome, strategy)  # with effort of its own
+        try:
+            sets = minimal_sets(question.small_front_door, question.graph.nodes, limit=limit)
+        except TooMuchEffortError:
+            if not found:
+                raise
+            sets = []
         found += [_front_door(question, adjustment) for adjustment in sets]
     return tuple(found)
 
@@ -122,14 +131,20 @@ def _not_identified(question: Question, strategy: Strategy) -> NotIdentifiedErro
     """Explain the failure: the front door's where it was tried, with the open back door beside it."""
     failures = [front_door_failure(question)] if strategy != "back-door" else []
     failures += [back_door_failure(question)] if strategy != "front-door" else []
-    remedies = tuple(remedy.text for remedy in find_remedies(question, strategy))
+    sought = True
+    try:
+        remedies = tuple(remedy.text for remedy in find_remedies(question, strategy))
+    except TooMuchEffortError:
+        remedies, sought = (), False
     by = "adjustment" if strategy == "any" else f"the {strategy} criterion"
     sentences = [f"the effect of {question.treatment} on {question.outcome} is not identified by {by}."]
     sentences += [f"{failure.condition}; {failure.path} stays open." for failure in failures]
     if remedies:
         sentences.append(f"Any of these would mend it, where it is true to the world: {'; '.join(remedies)}.")
-    else:
+    elif sought:
         sentences.append(f"No {MOST_CHANGES} observations or removed edges on the open paths would mend it.")
+    else:
+        sentences.append("What would mend it was not found out: the graph is too large to try.")
     return NotIdentifiedError(
         " ".join(sentences), condition=failures[0].condition, open_path=str(failures[0].path), remedies=remedies
     )

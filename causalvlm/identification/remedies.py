@@ -1,7 +1,7 @@
 """Why an effect is not identified, and which observation or which missing edge would mend it."""
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.paths import CausalPath
@@ -155,6 +155,9 @@ def find_remedies(question: Question, strategy: Strategy) -> tuple[Remedy, ...]:
     removes an edge. Only changes on the open paths are tried; where one is not enough, the next is sought on the paths
     that are open after it. A removal that takes the effect away is no remedy.
 
+    Raises:
+        TooMuchEffortError: in a graph that is too large to be searched so often.
+
     Example:
         >>> question = Question(CausalGraph("X -> S -> Y; X <-> Y; X -> Y"), "X", "Y")
         >>> for remedy in find_remedies(question, "any"):
@@ -167,13 +170,16 @@ def find_remedies(question: Question, strategy: Strategy) -> tuple[Remedy, ...]:
     tried: set[frozenset[_Change]] = set()
     states: list[tuple[tuple[_Change, ...], Question]] = [((), question)]
     for _ in range(MOST_CHANGES):
-        longer = [((*done, change), reached) for done, reached in states for change in _changes(reached, strategy)]
+        longer = (((*done, change), reached) for done, reached in states for change in _changes(reached, strategy))
         states, found = [], list[tuple[tuple[_Change, ...], Question]]()
         for changes, reached in longer:
-            if frozenset(changes) in tried or len(tried) == MOST_TRIALS:
+            if len(tried) == MOST_TRIALS:
+                break
+            if frozenset(changes) in tried:
                 continue
             tried.add(frozenset(changes))
-            changed = Question(changes[-1].apply(reached.graph), question.treatment, question.outcome)
+            question.effort.spend(question.graph)
+            changed = replace(reached, graph=changes[-1].apply(reached.graph))  # at the expense of the same effort
             if not has_effect or changed.outcome in changed.graph.descendants(changed.treatment):
                 (found if _identified(changed, strategy) else states).append((changes, changed))
         if found:

@@ -49,7 +49,7 @@ def render_report(
     """
     path = Path(path)
     refuse_overwrite(path, force=force)  # before the work, not after it
-    write_bytes(path, to_html(diagnosis, provenance or {}).encode(), force=force)
+    write_bytes(path, to_html(diagnosis, provenance or {}).encode(errors="backslashreplace"), force=force)
     return path
 
 

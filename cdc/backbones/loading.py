@@ -73,7 +73,7 @@ def _check_device(device: str) -> None:
         parsed = torch.device(device)
     except RuntimeError:
         parsed = None
-    if parsed is None or parsed.type not in ("cpu", "cuda"):
+    if parsed is None or parsed.type not in ("cpu", "cuda") or (parsed.type == "cpu" and parsed.index):
         raise InputError(f"device must be cpu, cuda or cuda:N; received {device!r}. Use device='cpu'.")
     present = torch.cuda.device_count()
     if parsed.type == "cuda" and (parsed.index or 0) >= present:

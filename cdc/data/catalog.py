@@ -194,4 +194,4 @@ def _read_path(path: Path, root: Path | None, pattern: str | None) -> Listing:
             f"root goes with the name of a data set or with a CSV file; received root={str(root)!r} with the folder "
             f"{str(path)!r}. Leave it out."
         )
-    return read_folder(path, levels=parse_levels(pattern or "class"))
+    return read_folder(path, levels=parse_levels("class" if pattern is None else pattern))

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,40 @@ from cdc.errors import InputError
 
 DEFAULT_TEMPLATE = "a photo of a {}."
 """The template of most data sets in the prompt-learning literature (Zhou et al., CoOp, IJCV 2022)."""
+
+
+def require_class_names(class_names: object) -> tuple[str, ...]:
+    """Return class names as a tuple, after checking that they are a list of names and not one text.
+
+    Raises:
+        InputError: a text, no list, an empty one, or a name that is empty or no text.
+
+    Example:
+        >>> require_class_names(["cat", "dog"])
+        ('cat', 'dog')
+        >>> require_class_names("dog")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: class_names must be a list of at least one name; received 'dog'. Pass a list.
+    """
+    names: tuple[object, ...] = tuple(class_names) if isinstance(class_names, Iterable) else ()
+    if isinstance(class_names, str) or not names:
+        raise InputError(f"class_names must be a list of at least one name; received {class_names!r}. Pass a list.")
+    checked = tuple(name for name in names if isinstance(name, str) and name.strip(" _"))
+    if len(checked) < len(names):
+        wrong = next(name for name in names if name not in checked)
+        raise InputError(f"every class name must be a word or more; received {wrong!r}. Name the class.")
+    return checked
+
+
+def spoken(name: str) -> str:
+    """A class name as every prompt says it; two names that are spoken alike are one class.
+
+    Example:
+        >>> spoken("polar_bear") == spoken("Polar bear")
+        True
+    """
+    return " ".join(name.replace("_", " ").lower().split())
 
 
 @dataclass(frozen=True)
@@ -53,7 +87,8 @@ class ImageDataset:
         split_source: where the split comes from, in words that a report can print.
 
     Raises:
-        InputError: if a label has no name, a factor is missing somewhere, or the template has not exactly one ``{}``.
+        InputError: if the class names are no list of names, a label has no name, a factor is missing somewhere, or the
+            template has not exactly one ``{}``.
 
     Example:
         >>> data = ImageDataset("pets", ("cat", "dog"), train=(Example(Path("a.jpg"), 1), Example(Path("b.jpg"), 0)),
@@ -71,6 +106,7 @@ class ImageDataset:
     split_source: str = "given"
 
     def __post_init__(self) -> None:
+        require_class_names(self.class_names)
         self._refuse_template()
         self._refuse_labels()
         self._refuse_factors()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cdc.data.dataset import DEFAULT_TEMPLATE, Example, ImageDataset
+from cdc.data.dataset import DEFAULT_TEMPLATE, Example, ImageDataset, spoken
 from cdc.data.splits import divide
 from cdc.errors import InputError
 
@@ -112,7 +112,7 @@ def refuse_ambiguous_names(class_names: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for name in class_names:
-        key = " ".join(name.replace("_", " ").lower().split())
+        key = spoken(name)
         if key in seen:
             raise InputError(
                 f"class names must differ by more than case and underscores; received {seen[key]!r} and {name!r}. "

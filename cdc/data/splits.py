@@ -1,6 +1,7 @@
 """Draw shots, cut classes into base and new, and divide images that come without a split."""
 
 import hashlib
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,9 @@ from cdc.errors import InputError
 
 VALIDATION_SHOTS = 4
 """At most this many validation images per class go with the shots (Zhou et al., CoOp, IJCV 2022)."""
+
+LARGEST_SEED = 2**32 - 1
+"""What every random generator takes, also as a part of another seed."""
 
 TRAIN_SHARE, VALIDATION_SHARE = 0.5, 0.2
 """Shares of a class that CoOp trains on and validates on where a data set has no official split; the rest is test."""
@@ -32,7 +36,8 @@ def few_shot(dataset: ImageDataset, *, shots: int, seed: int, allow_fewer: bool 
         allow_fewer: take all images of a class that has fewer than `shots`, as the literature silently does.
 
     Raises:
-        InputError: if `shots` is below 1, or a class has fewer images, or with `allow_fewer` none.
+        InputError: if `shots` is below 1, the seed out of bounds, or a class has fewer images, or with `allow_fewer`
+            none.
 
     Example:
         >>> from pathlib import Path
@@ -43,6 +48,8 @@ def few_shot(dataset: ImageDataset, *, shots: int, seed: int, allow_fewer: bool 
     """
     if shots < 1:
         raise InputError(f"shots must be at least 1; received {shots}. Pass shots=16, the usual setting.")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"seed must be between 0 and {LARGEST_SEED}; received {seed}. Pass seed=1, for example.")
     _refuse_small_classes(dataset, 1 if allow_fewer else shots)
     stream = random.Random(seed)  # the literature's own generator: shots must match theirs
     train = _draw(dataset.train, shots, stream)
@@ -116,7 +123,7 @@ def divide(
         >>> [len(part) for part in divide(files, [str(item.path) for item in files])]
         [5, 2, 3]
     """
-    hashes = [hashlib.sha256(key.encode()).hexdigest() for key in keys]
+    hashes = [hashlib.sha256(os.fsencode(key)).hexdigest() for key in keys]
     classes: dict[int, list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
         classes[example.label].append(index)

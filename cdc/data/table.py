@@ -146,6 +146,11 @@ def _read(path: Path, *, required: tuple[str, ...]) -> _Table:
             lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except UnicodeDecodeError as error:
         raise InputError(f"a CSV file must be UTF-8; received {path} ({error}). Save it as UTF-8.") from error
+    except csv.Error as error:
+        raise InputError(
+            f"a CSV file must have short cells in lines of text; received {path} ({error}). Look for a quote that is "
+            "not closed."
+        ) from error
     columns = tuple(lines[0][1]) if lines else ()
     missing = [column for column in required if column not in columns]
     if missing or len(set(columns)) < len(columns) or "" in columns:

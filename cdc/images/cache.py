@@ -12,19 +12,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from cdc.errors import InputError
 from cdc.files import write_bytes
 
 
 def default_cache() -> Path:
     """Folder of cached features: ``$CAUSALVLM_CACHE``, ``$XDG_CACHE_HOME/causalvlm`` or ``~/.cache/causalvlm``.
 
+    Raises:
+        InputError: if that is in a home folder which does not exist.
+
     Example:
         >>> default_cache().is_absolute()
         True
     """
-    if chosen := os.environ.get("CAUSALVLM_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    chosen = os.environ.get("CAUSALVLM_CACHE")
+    try:
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # nobody's home
+        raise InputError(
+            f"the folder of cached features must be known; received {chosen or 'no home folder'}. Set CAUSALVLM_CACHE "
+            "to a folder of yours."
+        ) from None
     return Path(home).absolute() / "causalvlm"
 
 

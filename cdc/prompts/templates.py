@@ -8,11 +8,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from cdc.backbones.backbone import Backbone
+from cdc.backbones.tokens import fits
+from cdc.data.dataset import require_class_names
 from cdc.errors import InputError
 from cdc.prompts.text_encoding import initial_contexts
 
 PHRASES = ("a photo of a", "a picture of the", "an image of one", "this is a good")
 """Words that the learnable templates start from: four tokens each in CLIP's and BERT's vocabularies, more in others."""
+
+MOST_TEMPLATES = 1000
+"""Learnable templates that a method may have: four are usual, and each takes memory for every class."""
 
 REPEAT_NOISE = 0.1
 """Noise on a phrase that is used again, relative to the spread of the embeddings: equal templates would stay equal."""
@@ -22,7 +27,7 @@ def fill_template(template: str, class_names: Sequence[str]) -> list[str]:
     """Put each class name (underscores as spaces) into the template.
 
     Raises:
-        InputError: if the template does not contain ``{}`` exactly once.
+        InputError: if the template does not contain ``{}`` exactly once, or `class_names` is no list of names.
 
     Example:
         >>> fill_template("a photo of a {}.", ["polar_bear"])
@@ -30,21 +35,21 @@ def fill_template(template: str, class_names: Sequence[str]) -> list[str]:
     """
     if template.count("{}") != 1:
         raise InputError(f"a template must contain '{{}}' once; received {template!r}.")
-    return [template.format(name.replace("_", " ")) for name in class_names]
+    return [template.replace("{}", name.replace("_", " ")) for name in require_class_names(class_names)]
 
 
 def encode_template(backbone: Backbone, template: str, class_names: Sequence[str]) -> Float[Tensor, "classes dim"]:
     """Unit-length features of the hand-crafted prompts of `class_names`: t^0.
 
     Raises:
-        InputError: if the template does not contain ``{}`` exactly once.
+        InputError: as `fill_template`, or if a prompt does not fit the text tower.
 
     Example:
         >>> import cdc
         >>> encode_template(cdc.load_backbone("picto"), "a picture of a {}.", ["dog", "cat"]).shape
         torch.Size([2, 192])
     """
-    return backbone.encode_texts(fill_template(template, class_names))
+    return _encode(backbone, fill_template(template, class_names))
 
 
 def encode_ensemble(
@@ -56,7 +61,7 @@ def encode_ensemble(
     3.1.4).
 
     Raises:
-        InputError: if a template does not contain ``{}`` exactly once.
+        InputError: as `fill_template`, or if a prompt does not fit the text tower.
 
     Example:
         >>> import cdc
@@ -64,8 +69,20 @@ def encode_ensemble(
         torch.Size([3, 192])
     """
     texts = [text for template in templates for text in fill_template(template, class_names)]
-    features = backbone.encode_texts(texts).unflatten(0, (len(templates), len(class_names)))
+    features = _encode(backbone, texts).unflatten(0, (len(templates), len(class_names)))
     return functional.normalize(features.mean(0), dim=-1)
+
+
+def _encode(backbone: Backbone, prompts: Sequence[str]) -> Float[Tensor, "classes dim"]:
+    """Features of whole prompts: two that are cut at the same place would be told apart by nothing."""
+    text = backbone.text
+    for prompt, fit in zip(prompts, fits(text.tokenizer, prompts, text.context_length), strict=True):
+        if not fit:
+            raise InputError(
+                f"a prompt must fit the {text.context_length} tokens of the text tower; received {prompt!r}. Shorten "
+                "the class name or the template."
+            )
+    return backbone.encode_texts(prompts)
 
 
 def start_contexts(
@@ -81,7 +98,12 @@ def start_contexts(
         templates: M.
         context_tokens: d.
         seed: of the random tokens and the noise.
+
+    Raises:
+        InputError: if there are more than `MOST_TEMPLATES` templates.
     """
+    if templates > MOST_TEMPLATES:
+        raise InputError(f"templates must be at most {MOST_TEMPLATES}; received {templates}. Four are usual.")
     generator = torch.Generator().manual_seed(seed)
     # One by one: a tokenizer may cut one phrase into more tokens than another.
     words = [initial_contexts(backbone, [phrase])[0].cpu() for phrase in PHRASES]

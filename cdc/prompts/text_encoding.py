@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from cdc.backbones.backbone import DTYPES, Backbone
 from cdc.backbones.tokens import PLACEHOLDER, count_tokens, fits
+from cdc.data.dataset import require_class_names
 from cdc.errors import InputError
 
 DEFAULT_MEMORY_BUDGET = 4 << 30
@@ -63,7 +64,7 @@ def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_
         context_tokens: number of learnable tokens d.
 
     Raises:
-        InputError: if there are no names, or a prompt does not fit the tower's context length.
+        InputError: if `class_names` is no list of names, or a prompt does not fit the tower's context length.
 
     Example:
         >>> import cdc
@@ -71,9 +72,7 @@ def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_
         >>> prompts.lengths.tolist()  # name, full stop and end token
         [3, 4]
     """
-    if isinstance(class_names, str) or not class_names:
-        raise InputError(f"class_names must be a list of at least one name; received {class_names!r}. Pass a list.")
-    text = backbone.text
+    class_names, text = require_class_names(class_names), backbone.text
     lead = f"{PLACEHOLDER} " * context_tokens
     texts = [f"{lead}{name.replace('_', ' ')}." for name in class_names]
     for name, fit in zip(class_names, fits(text.tokenizer, texts, text.context_length), strict=True):
@@ -87,7 +86,7 @@ def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_
     ends, lengths = ids[:, first:], (text.lengths(ids) - first).cpu()
     buckets = _buckets(lengths)
     return Prompts(
-        class_names=tuple(class_names),
+        class_names=class_names,
         start=ids[0, : text.start_tokens],
         ends=ends,
         lengths=lengths,

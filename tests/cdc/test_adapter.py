@@ -50,6 +50,13 @@ def test_class_names_are_swapped_after_training(tiny_backbone, dataset, settings
     torch.testing.assert_close(turned.probabilities.flip(-1), prediction.probabilities, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("names", ["dog", [], ["polar bear", "dog", "Polar_bear"]])
+def test_answers_are_chosen_among_a_list_of_distinct_names(tiny_backbone, dataset, settings, names):
+    adapter = cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings=settings)
+    with pytest.raises(cdc.InputError, match=r"class_names must be a list|'polar bear' and 'Polar_bear'"):
+        adapter.predict([dataset.test[0].path], names)
+
+
 def test_names_that_training_did_not_see_stay_near_the_hand_crafted_template(tiny_backbone, dataset, settings):
     from dataclasses import replace
 

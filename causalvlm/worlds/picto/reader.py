@@ -15,6 +15,7 @@ from causalvlm.errors import InputError
 from causalvlm.worlds.picto.collections import POOLED_TEMPLATE
 from causalvlm.worlds.picto.scene import BATCH, render
 from causalvlm.worlds.picto.scm import PictoSample
+from cdc.data.dataset import require_class_names
 from cdc.progress import image_bar
 
 
@@ -123,7 +124,7 @@ def read_with(
         >>> read_with(cdc.load_backbone("picto"), ["dog", "cat"]).class_names
         ('dog', 'cat')
     """
-    names = tuple(class_names)
+    names = require_class_names(class_names)
     if len(names) < 2:
         raise InputError(f"class_names must hold at least two, for a rival; received {list(names)}.")
     if isinstance(model, cdc.Adapter):

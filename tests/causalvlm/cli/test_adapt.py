@@ -104,3 +104,21 @@ def test_an_existing_adapter_is_not_trained_over(adapted, colour_folder, tiny_cl
     assert run(arguments) == 2
     assert "pass --force" in capsys.readouterr().err
     assert (adapted / "adapter.safetensors").read_bytes() == before
+
+
+def test_mistakes_that_would_show_after_the_work_are_named_before_it(colour_folder, tmp_path, capsys):
+    files = sorted(colour_folder.rglob("*.png"))
+    table = tmp_path / "train.csv"
+    table.write_text("file,label,split\n" + "".join(f"{file},{file.parent.name},train\n" for file in files))
+    out = ["--out", str(tmp_path / "adapter")]
+    for arguments, message in (
+        ([str(table)], "must have test images"),
+        ([str(colour_folder), "--factors", ""], "factors must be a CSV file, or folder levels"),
+        ([str(colour_folder), "--seed", "-1"], "--seed"),
+        ([str(colour_folder), "--seed", str(2**63)], "--seed"),
+    ):
+        assert run(["adapt", *arguments, *out]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "adapter").exists()
+    assert run(["predict", "no-folder", "a.jpg", "--class-name", "dog", "--class-name", "Dog"]) == 2
+    assert "received 'dog' and 'Dog'" in capsys.readouterr().err

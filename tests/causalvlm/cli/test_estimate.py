@@ -172,3 +172,9 @@ def test_a_result_is_not_overwritten(folder, tmp_path, capsys):
     status, _ = estimate(folder, tmp_path, "hidden.csv", "plain.dot")
     assert status == 2
     assert "--force" in capsys.readouterr().err
+
+
+def test_a_column_named_twice_is_refused(tmp_path, capsys):
+    (tmp_path / "twice.csv").write_text("X,S,Y,Y\n" + "0,1,1,0\n1,0,0,1\n" * 20)
+    assert run(["estimate", str(tmp_path / "twice.csv"), HIDDEN, *QUESTION]) == 2
+    assert "column names must be unique; received 'Y' twice" in capsys.readouterr().err

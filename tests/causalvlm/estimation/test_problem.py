@@ -10,7 +10,7 @@ from causalvlm.errors import InputError
 from causalvlm.estimation import problem as reading
 from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.problem import read_problem
-from causalvlm.estimation.sample import joint_levels
+from causalvlm.estimation.sample import check_columns, joint_levels
 from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.worlds.discrete import Dials, draw_world, smoking
 from causalvlm.worlds.embedding import EmbeddingWorld
@@ -73,3 +73,8 @@ def test_text_is_no_outcome_until_it_is_a_category():
     with pytest.raises(InputError, match="must be numeric here"):
         _ = read_problem(table, FRONT).counted_outcome
     assert read_problem(table.assign(Y=table.Y.astype("category")), FRONT).counted_outcome.labels == ("no", "yes")
+
+
+def test_values_whose_squares_are_infinite_are_refused():
+    with pytest.raises(InputError, match=r"column 'Y' must hold numbers of at most 1e\+100; received 1e\+308"):
+        check_columns(pd.DataFrame({"Y": [0.0, -1e308]}), ["Y"])

@@ -1,6 +1,7 @@
 """Figures of graphs: nothing covers anything, roles differ in shape, and the open path stands out."""
 
 import itertools
+import re
 from io import BytesIO
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle, FancyArrowPatch, RegularPolygon
 
-from causalvlm import CausalGraph, InputError, NotIdentifiedError, draw_graph, identify, paper_scm
+from causalvlm import CausalGraph, FrontDoor, InputError, NotIdentifiedError, draw_graph, identify, paper_scm
 from causalvlm.figures.graph_layout import lay_out
 
 NINE_NODES = CausalGraph(
@@ -113,3 +114,16 @@ def test_mistakes_are_named():
         draw_graph(CausalGraph("X -> Y"), treatment="X", outcome="Y", open_path="X <-> Y")
     with pytest.raises(InputError, match="'Z'"):
         draw_graph(CausalGraph("X -> Y"), treatment="Z", outcome="Y")
+
+
+@pytest.mark.parametrize("name", ["%", "$", "\\", r"$\frac{$", "$x_{$", "a^b~c", "[/red]", "100 % {", "_"])
+def test_a_name_is_text_whatever_it_looks_like(name):
+    graph = CausalGraph([("X", name), (name, "Y")])
+    figure = draw_graph(graph, treatment="X", outcome="Y")
+    figure.savefig(BytesIO())
+    assert name in [text.get_text() for text in figure.axes[0].texts]
+    latex = FrontDoor("X", "Y", (name,)).latex()
+    assert set(re.findall(r"\\([a-z]+)", latex)) <= {"mid", "mathrm", "sum", "do", "backslash", "wedge", "sim"}
+    bare = re.sub(r"\\.", "", latex)
+    assert bare.count("{") == bare.count("}")
+    assert not set("%$#&~^") & set(bare)

@@ -173,3 +173,34 @@ def test_mistakes_in_files_and_objects(tmp_path):
         read_graph(tmp_path)
     with pytest.raises(InputError, match=r"end in \.dot"):
         write_graph(FRONT_DOOR, tmp_path / "graph")
+
+
+GML_OF_ANOTHER_KIND = [
+    "node 3",
+    'node [ id [ a 1 ] label "X" ]',
+    'node [ id 0 id 1 label "X" ]',
+    "node [ id 0 label [ a 1 ] ]",
+    'node [ id 0 label "X" ] edge 4',
+    f'node [ id 0 label "X" weight {"9" * 5000} ]',
+    "node [" * 3000 + "]" * 3000,
+]
+
+
+@pytest.mark.parametrize("entries", GML_OF_ANOTHER_KIND)
+def test_gml_with_entries_of_another_kind_is_named(entries):
+    with pytest.raises(InputError, match="GML must have entries node"):
+        parse_graph(f"graph [ directed 1 {entries} ]")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("digraph {" + "subgraph {" * 300 + "X -> Y" + "}" * 300 + "}", "must not be nested deeply"),
+        ("digraph { X -> Y } digraph { S -> Y }", "one digraph; received 2 graphs"),
+        ("digraph { {{A B} C} -> D }", "must hold nodes alone"),
+        ("digraph { subgraph s { A -> B } -> {C D} }", "must hold nodes alone"),
+    ],
+)
+def test_dot_that_would_be_read_in_part_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_graph(text)

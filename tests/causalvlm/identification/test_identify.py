@@ -2,6 +2,7 @@
 
 import re
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,40 @@ def test_twenty_mediators_take_less_than_50_milliseconds(shape):
         return time.process_time() - start
 
     assert min(seconds() for _ in range(5)) < 0.05
+
+
+def test_five_thousand_confounders_take_seconds_and_little_memory():
+    names = tuple(f"C{i:04d}" for i in range(5000))
+    graph = CausalGraph(f"{{{' '.join(names)}}} -> {{X Y}}; X -> Y")
+    start = time.process_time()
+    tracemalloc.start()
+    assert identify(graph, treatment="X", outcome="Y") == BackDoor("X", "Y", names)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.process_time() - start < 10
+    assert peak < 100e6
+
+
+def test_a_graph_of_too_many_edges_is_refused_before_it_takes_up_memory():
+    one, other = (" ".join(f"{layer}{i}" for i in range(3000)) for layer in "AB")
+    with pytest.raises(InputError, match="at most 200000 edges; received 9003000"):
+        CausalGraph(f"X -> {{{one}}} -> {{{other}}} -> Y")
+    with pytest.raises(InputError, match="at most 200000 edges; received 200001"):
+        CausalGraph([("X", f"S{i}") for i in range(200_001)])
+
+
+def test_a_search_without_end_is_given_up_and_what_is_known_is_kept(monkeypatch):
+    monkeypatch.setattr("causalvlm.identification.adjustment.MOST_EFFORT", 20_000)
+    names = [f"C{i:03d}" for i in range(100)]
+    graph = CausalGraph([(name, node) for name in names for node in "XSY"] + [("X", "S"), ("S", "Y")])
+    hidden = CausalGraph(graph.directed, bidirected=[("X", "Y")])
+    with pytest.raises(InputError, match="small enough to search; received 103 nodes and 303 edges"):
+        identify(hidden, treatment="X", outcome="Y")
+    # the front door needs 100 covariates, each of which might be spared; the back door is found all the same
+    assert adjustment_sets(graph, treatment="X", outcome="Y", limit=1) == (BackDoor("X", "Y", tuple(names)),)
+    with pytest.raises(NotIdentifiedError, match="the graph is too large to try") as caught:
+        identify(graph.hide(*names), treatment="X", outcome="Y")
+    assert caught.value.open_path == "X <- C000 -> S"
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ class TestMistakes:
         with pytest.raises(cdc.InputError, match=r"received 'openai'\. It has no tags: pass the path of a checkpoint"):
             cdc.load_backbone(TINY, "openai")
 
-    @pytest.mark.parametrize("device", ["gpu", "tpu:0", "meta", ""])
+    @pytest.mark.parametrize("device", ["gpu", "tpu:0", "meta", "", "cpu:5"])
     def test_an_unknown_device(self, device: str) -> None:
         with pytest.raises(cdc.InputError, match=f"device must be cpu, cuda or cuda:N; received '{device}'"):
             cdc.load_backbone("photo", device=device)

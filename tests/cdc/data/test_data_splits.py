@@ -1,6 +1,7 @@
 """Shots, base and new classes, and own splits: against the published draws and against their definitions."""
 
 import hashlib
+import os
 import random
 from collections import Counter
 from dataclasses import replace
@@ -209,3 +210,15 @@ def test_division_without_the_factors_is_not_stratified() -> None:
     per_cell = [Counter(example.path.parent.name for example in divide(files, keys)[0]) for files in (shown, hidden)]
     assert set(per_cell[0].values()) == {1}
     assert set(per_cell[1].values()) != {1}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**63])
+def test_a_seed_that_some_generator_does_not_take_is_refused(seed):
+    files = tuple(Example(Path(f"{i}.jpg"), 0) for i in range(4))
+    with pytest.raises(InputError, match=f"seed must be between 0 and 4294967295; received {seed}"):
+        few_shot(ImageDataset("toy", ("a",), files, (), files), shots=2, seed=seed)
+
+
+def test_a_file_name_that_is_no_utf_8_is_divided_like_any_other():
+    files = [Example(Path(os.fsdecode(b"caf\xe9%d.jpg" % i)), 0) for i in range(10)]
+    assert [len(part) for part in divide(files, [str(item.path) for item in files])] == [5, 2, 3]

@@ -149,3 +149,10 @@ def test_a_factor_named_twice(tmp_path: Path, make_images: MakeImages) -> None:
     path = written(tmp_path, "file,domain", "photo/dog/1.png,sketch", name="factors.csv")
     with pytest.raises(InputError, match=r"only new ones; .* has \['domain'\]"):
         attach_factors(listing, path)
+
+
+def test_a_cell_that_csv_cannot_hold_is_named(tmp_path):
+    table = tmp_path / "data.csv"
+    table.write_text(f"file,label\n1.jpg,{'x' * 200_000}\n")
+    with pytest.raises(InputError, match=r"a CSV file must have short cells.*data\.csv"):
+        read_table(table)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import cdc
-from cdc.prompts.templates import PHRASES, fill_template, start_contexts
-from cdc.prompts.text_encoding import initial_contexts
+from cdc.data.dataset import require_class_names
+from cdc.prompts.templates import PHRASES, encode_ensemble, encode_template, fill_template, start_contexts
+from cdc.prompts.text_encoding import initial_contexts, tokenize_prompts
 
 
 def start(backbone: cdc.Backbone, templates: int, tokens: int, seed: int = 0) -> torch.Tensor:
@@ -40,3 +41,41 @@ def test_phrases_of_unequal_length_are_no_obstacle(tiny_backbone, monkeypatch):
 def test_a_template_holds_the_name_once(template):
     with pytest.raises(cdc.InputError, match=r"must contain '\{\}' once; received"):
         fill_template(template, ["dog"])
+
+
+@pytest.mark.parametrize("names", ["dog", [], None, 7, ["dog", None], ["dog", "_"], ["dog", ""]])
+def test_a_class_list_is_a_list_of_names(names):
+    with pytest.raises(cdc.InputError, match=r"class_names must be a list|every class name must be a word"):
+        require_class_names(names)
+
+
+def test_every_door_asks_for_a_list(tiny_backbone):
+    doors = (
+        lambda: cdc.ImageDataset("pets", (), (), (), ()),
+        lambda: fill_template("a photo of a {}.", "dog"),
+        lambda: encode_template(tiny_backbone, "a photo of a {}.", "dog"),
+        lambda: encode_ensemble(tiny_backbone, ["a photo of a {}."], []),
+        lambda: tokenize_prompts(tiny_backbone, "dog", context_tokens=4),
+    )
+    for door in doors:
+        with pytest.raises(cdc.InputError, match="class_names must be a list of at least one name"):
+            door()
+
+
+def test_names_that_the_tower_would_cut_are_refused_by_hand_crafted_templates_too(tiny_backbone):
+    names = [f"{'very ' * 30}{end}" for end in ("large", "small")]
+    for encode in (
+        lambda: encode_template(tiny_backbone, "a photo of a {}.", names),
+        lambda: encode_ensemble(tiny_backbone, ["a {}.", "the {}."], names),
+    ):
+        with pytest.raises(cdc.InputError, match=r"must fit the 24 tokens of the text tower; received 'a .*very"):
+            encode()
+
+
+def test_a_name_with_braces_is_a_name():
+    assert fill_template("a {}.", ["{0}"]) == ["a {0}."]
+
+
+def test_more_templates_than_memory_holds_are_refused(tiny_backbone):
+    with pytest.raises(cdc.InputError, match="templates must be at most 1000; received 100000"):
+        start(tiny_backbone, 100_000, 4)
