@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -18,7 +19,7 @@ from cdc.backbones.loading import load_backbone
 from cdc.beliefs.fusion import Prediction
 from cdc.card import AdapterCard
 from cdc.data.dataset import require_class_names
-from cdc.data.images import read_image
+from cdc.data.images import lend_image
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.errors import InputError
 from cdc.files import refuse_overwrite, write_bytes, write_json
@@ -32,6 +33,9 @@ CARD = "card.json"
 WEIGHTS = "adapter.safetensors"
 FORMAT = 3
 """Version of the two files; raised when an older reader would misread them."""
+
+PREDICTED_AT_ONCE = 64
+"""Pictures that `Adapter.predict` holds in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,32 +99,48 @@ class Adapter:
 
     @torch.no_grad()
     def predict(
-        self, images: Sequence[Image.Image | Path | str], class_names: Sequence[str] | None = None
+        self,
+        images: Sequence[Image.Image | Path | str],
+        class_names: Sequence[str] | None = None,
+        *,
+        progress: str | None = None,
     ) -> Prediction:
-        """Classify pictures.
+        """Classify pictures, a batch in memory at a time.
 
         Args:
             images: pictures or files.
             class_names: any K classes, new ones included; None means the trained ones.
+            progress: label of a progress bar, shown on a terminal.
 
         Returns:
             Probabilities, belief [N, K], uncertainty [N] and labels [N].
 
         Raises:
-            InputError: if there is no image, a file cannot be read, or `class_names` is no list of distinct names.
+            InputError: if there is no image, a file cannot be read (`classify` leaves such files out), or
+                `class_names` is no list of distinct names.
         """
         refuse_ambiguous_names(() if class_names is None else require_class_names(class_names))
         if len(images) == 0:
             raise InputError("images must hold at least one picture or path; received none.")
-        pictures = (image if isinstance(image, Image.Image) else read_image(Path(image)) for image in images)
-        pixels = torch.stack([self.backbone.preprocess(picture.convert("RGB")) for picture in pictures])
         classifier = self.classifier(class_names)
-        match classifier.reads:
-            case "features":
-                return classifier(torch.cat([self.backbone.encode_images(batch) for batch in pixels.split(64)]))
-            case "pixels":
-                parts = [classifier(batch.to(self.backbone.device)) for batch in pixels.split(64)]
-                return Prediction.join(parts)
+        with image_bar(progress, total=len(images)) as advance:
+            batches = self._pixel_batches(images, advance)
+            match classifier.reads:
+                case "features":
+                    return classifier(torch.cat([self.backbone.encode_images(pixels) for pixels in batches]))
+                case "pixels":
+                    return Prediction.join([classifier(pixels.to(self.backbone.device)) for pixels in batches])
+
+    def _pixel_batches(
+        self, images: Sequence[Image.Image | Path | str], advance: Callable[[], None]
+    ) -> Iterator[Float[Tensor, "batch 3 _ _"]]:
+        for start in range(0, len(images), PREDICTED_AT_ONCE):
+            pictures: list[Tensor] = []
+            for image in images[start : start + PREDICTED_AT_ONCE]:
+                with nullcontext(image) if isinstance(image, Image.Image) else lend_image(image) as picture:
+                    pictures.append(self.backbone.preprocess(picture.convert("RGB")))
+                advance()
+            yield torch.stack(pictures)
 
     @torch.no_grad()
     def classify(
@@ -153,7 +173,8 @@ class Adapter:
 
     def _classify_pixels(self, classifier: Classifier, paths: Sequence[Path], *, progress: str | None) -> Classified:
         def render(row: int) -> Tensor:
-            return self.backbone.preprocess(read_image(paths[row]))
+            with lend_image(paths[row]) as image:
+                return self.backbone.preprocess(image)
 
         kept: list[int] = []
         parts: list[Prediction] = []

@@ -1,7 +1,9 @@
 """Write files so that a kill never leaves half of one, and nothing user-made is lost."""
 
+import errno
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +22,7 @@ def write_bytes(path: Path, content: bytes, *, force: bool = True, durable: bool
             files that are verified when they are read.
 
     Raises:
-        InputError: if the file exists and `force` is false.
+        InputError: if the file exists and `force` is false, or what exists is no regular file.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -60,10 +62,34 @@ def write_json(path: Path, payload: Mapping[str, object], *, force: bool = True)
 
 
 def refuse_overwrite(path: Path, *, force: bool) -> None:
-    """Raise if `path` exists and may not be replaced.
+    """Raise if `path` exists and may not be replaced; a folder, a pipe or a device never may.
 
     Example:
         >>> refuse_overwrite(Path("no/such/file.json"), force=False)
+        >>> refuse_overwrite(Path("/dev/null"), force=True)
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: output must go to a regular file; received /dev/null, which is none. Choose another name.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"output must go to a regular file; received {path}, which is none. Choose another name.")
     if not force and path.exists():
         raise InputError(f"output must not exist yet; received {path}. Choose another name, or pass force=True.")
+
+
+def require_regular(path: Path) -> None:
+    """Raise before a pipe, a socket or a device is read: its end may never come. What a folder is, opening it says.
+
+    Raises:
+        OSError: if it is one of these, or there is no such file.
+
+    Example:
+        >>> require_regular(Path(__file__))
+        >>> require_regular(Path("/dev/zero"))
+        Traceback (most recent call last):
+        ...
+        OSError: [Errno 22] Not a regular file: '/dev/zero'
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdc.data.dataset import Example, ImageDataset
-from cdc.data.images import UnreadableImageError, read_image
+from cdc.data.images import UnreadableImageError, lend_image
 
 SMALLEST_SIDE = 32
 """Images with a side below this many pixels say little at the 224 pixels that most image towers read."""
@@ -132,7 +132,8 @@ def check_dataset(dataset: ImageDataset, *, workers: int = 2) -> DatasetReport:
 
 def _read(example: Example, split: str) -> _Reading:
     try:
-        size = read_image(example.path).size
+        with lend_image(example.path) as image:
+            size = image.size
     except UnreadableImageError as error:
         return _Reading(example, split, None, None, error.reason)
     return _Reading(example, split, hashlib.sha256(example.path.read_bytes()).hexdigest(), size, "")

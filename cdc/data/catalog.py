@@ -133,8 +133,8 @@ def load_dataset(
         template = entry.template
     else:
         path = Path(name_or_path)
+        listing = _read_path(path, root, pattern)  # before its name: a link that leads nowhere has none
         name, template = path.resolve().name.removesuffix(".csv"), DEFAULT_TEMPLATE
-        listing = _read_path(path, root, pattern)
     if table is not None:
         listing = attach_factors(listing, table)
     return to_dataset(listing, name=name, template=template)

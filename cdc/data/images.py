@@ -1,14 +1,33 @@
 """Read one image file as RGB, or say plainly why it cannot be read."""
 
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Condition
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from cdc.errors import InputError
+from cdc.files import require_regular
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 """Endings, in lower case, of the files that are taken for images."""
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What a file may hold, whatever its name says: Pillow would hand others to programs beside it, EPS to Ghostscript."""
+
+MOST_PIXELS = 89_000_000
+"""Pixels that are decoded of one picture: the size from which Pillow warns, beyond any camera but a few."""
+
+MOST_ELONGATED = 50
+"""Longest side of a picture in units of its shortest: a tower's preprocessing enlarges both before it crops."""
+
+PIXELS_IN_FLIGHT = 128_000_000
+"""Pixels of all pictures that are read at once; one takes up to 12 bytes on its way to RGB."""
+
+Image.core.set_block_size(64 * 1024**2)
+"""Pillow's unit of memory: beyond the 32 MiB that glibc may keep for a thread, so that freed pixels serve all."""
 
 
 class UnreadableImageError(InputError):
@@ -47,14 +66,16 @@ def read_image(path: str | Path) -> Image.Image:
 
     Greyscale, palette and CMYK pixels are converted. Transparent pixels are laid on white, where dropping the alpha
     channel would show whatever colour hides beneath it. 16-bit greyscale is divided by 257, so that full scale stays
-    full scale. The EXIF orientation is applied. Of an animation the first frame counts.
+    full scale. The EXIF orientation is applied. Of an animation the first frame counts. A JPEG of more than
+    `MOST_PIXELS` is decoded at half its width and height.
 
     Args:
         path: the file.
 
     Raises:
-        UnreadableImageError: if the file is missing, empty, truncated, no image, or holds pixels without a known
-            range (32-bit integers, floats) or conversion (LAB).
+        UnreadableImageError: if the file is missing, empty, truncated, no regular file, in none of `FORMATS`, larger
+            than `MOST_PIXELS`, longer than `MOST_ELONGATED`, or holds pixels without a known range (32-bit integers,
+            floats) or conversion (LAB).
 
     Example:
         >>> import tempfile
@@ -63,12 +84,77 @@ def read_image(path: str | Path) -> Image.Image:
         >>> read_image(file).mode, read_image(file).size, read_image(file).getpixel((0, 0))
         ('RGB', (4, 3), (128, 128, 128))
     """
+    with lend_image(path) as image:
+        return image
+
+
+@contextmanager
+def lend_image(path: str | Path) -> Generator[Image.Image]:
+    """`read_image` for as long as the block lasts: threads that read at once hold `PIXELS_IN_FLIGHT` between them.
+
+    Who would exceed that waits for the others, so that a block must not read another image.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The picture.
+
+    Raises:
+        UnreadableImageError: as `read_image`.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "grey.png"
+        >>> Image.new("L", (4, 3), 128).save(file)
+        >>> with lend_image(file) as image:
+        ...     image.size
+        (4, 3)
+    """
     path = Path(path)
-    image = _decode(path)
+    with _explain(path):
+        require_regular(path)
+        opened = Image.open(path, formats=FORMATS)  # its header alone
+    with closing(opened), _in_flight.hold(opened.width * opened.height):
+        with _explain(path):
+            image = _decode(path, opened)
+        yield image
+
+
+class _Budget:
+    """So many pixels at once: who would exceed it waits. What is larger than all of it has it alone."""
+
+    def __init__(self, pixels: int) -> None:
+        self._all = self._free = pixels
+        self._changed = Condition()
+
+    @contextmanager
+    def hold(self, pixels: int) -> Generator[None]:
+        share = min(pixels, self._all)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= share)
+            self._free -= share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += share
+                self._changed.notify_all()
+
+
+_in_flight = _Budget(PIXELS_IN_FLIGHT)
+
+
+def _decode(path: Path, opened: Image.Image) -> Image.Image:
+    """Decode in full, turn upright and make 8-bit RGB; what is no longer needed is let go, a step at a time."""
+    _bound(path, opened)
+    opened.load()
+    image = ImageOps.exif_transpose(opened)
+    opened.close()
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(ground, layer).convert("RGB")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
     match image.mode:
         case "RGB":
             return image
@@ -80,12 +166,26 @@ def read_image(path: str | Path) -> Image.Image:
             raise UnreadableImageError(path, f"its pixels are of type {mode!r}, convert it to 8 bits first")
 
 
-def _decode(path: Path) -> Image.Image:
-    """Open, decode in full and turn upright."""
+def _bound(path: Path, opened: Image.Image) -> None:
+    """Refuse what takes too much memory, now or when its short side is resized; a JPEG gets smaller instead."""
+    size = f"{opened.width} x {opened.height}"
+    if max(opened.size) > MOST_ELONGATED * min(opened.size):
+        raise UnreadableImageError(path, f"it is {size} pixels, more than {MOST_ELONGATED} times as long as wide")
+    if opened.width * opened.height > MOST_PIXELS:
+        opened.draft(None, (opened.width // 2, opened.height // 2))  # does nothing in other formats
+    if opened.width * opened.height > MOST_PIXELS:
+        raise UnreadableImageError(
+            path, f"it is {size} pixels, more than {MOST_PIXELS:,} in all; make it smaller first"
+        )
+
+
+@contextmanager
+def _explain(path: Path) -> Generator[None]:
+    """Turn whatever goes wrong with a file into an `UnreadableImageError`."""
     try:
-        with Image.open(path) as image:
-            image.load()
-            return ImageOps.exif_transpose(image)
+        yield
+    except UnreadableImageError:
+        raise
     except FileNotFoundError as error:
         raise UnreadableImageError(path, "there is no such file") from error
     except IsADirectoryError as error:
@@ -96,10 +196,14 @@ def _decode(path: Path) -> Image.Image:
 
 def _reason(path: Path, error: Exception) -> str:
     """Say in plain words what is wrong with a file that a decoder refused."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than {MOST_PIXELS:,} pixels, make it smaller first"
     if path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(error, Image.UnidentifiedImageError):
-        return "it is not an image in a known format"
+        return f"it is not an image in a known format ({', '.join(FORMATS)})"
     if "truncated" in str(error):
         return "the file is truncated"
     return f"it is damaged ({error})"

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cdc.errors import InputError
-from cdc.files import write_bytes
+from cdc.files import require_regular, write_bytes
 
 
 def default_cache() -> Path:
@@ -43,12 +43,13 @@ def hash_file(path: Path) -> str:
     """Hash of the bytes of a file: the same image has the same features wherever it is stored.
 
     Raises:
-        OSError: if the file cannot be read.
+        OSError: if the file cannot be read, or is a pipe or a device.
 
     Example:
         >>> hash_file(Path(__file__)) == hash_file(Path(__file__))
         True
     """
+    require_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -57,9 +58,9 @@ def hash_file(path: Path) -> str:
 class FeatureCache:
     """Features of images that were made in one way.
 
-    Whatever is wrong with an entry (damaged, cut short, moved here from elsewhere), it counts as absent and the next
-    `write` replaces it. A cache that cannot be written to costs time and nothing else: one warning, and no further
-    attempts.
+    Whatever is wrong with an entry (damaged, cut short, moved here from elsewhere, not finite), it counts as absent
+    and the next `write` replaces it. A cache that cannot be written to costs time and nothing else: one warning, and
+    no further attempts.
 
     Example:
         >>> import tempfile
@@ -88,6 +89,7 @@ class FeatureCache:
         """Features of the image whose content hash is `image`, None if there is no sound entry."""
         key = self._key(image)
         try:
+            require_regular(self._path(key))
             with safe_open(self._path(key), framework="pt") as entry:
                 metadata = entry.metadata() or {}
                 values: Tensor = entry.get_tensor("features")
@@ -98,6 +100,7 @@ class FeatureCache:
             and values.dtype == torch.float32
             and values.shape == self._shape
             and metadata.get("checksum") == _checksum(values)
+            and bool(values.isfinite().all())
         )
         return values if sound else None
 
@@ -109,10 +112,11 @@ class FeatureCache:
         metadata = {"key": key, "checksum": _checksum(values)}
         try:
             write_bytes(self._path(key), save({"features": values}, metadata), durable=False)
-        except OSError as error:
+        except (OSError, InputError) as error:
             self._writable = False
+            reason = error.strerror if isinstance(error, OSError) else f"{self._path(key)} is no regular file"
             warnings.warn(
-                f"features must be cached to be reused; writing to {self._folder} failed: {error.strerror}. "
+                f"features must be cached to be reused; writing to {self._folder} failed: {reason}. "
                 "The run goes on and keeps them in memory. Free space there or point CAUSALVLM_CACHE elsewhere.",
                 stacklevel=4,  # the line that called encode_images or encode_views
             )

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
-from cdc.data.images import UnreadableImageError, read_image
+from cdc.data.images import UnreadableImageError, lend_image
+from cdc.errors import InputError
 from cdc.images.cache import FeatureCache, default_cache, hash_file
 from cdc.images.pixels import pictures_at_once, render_ahead, require_readable
 from cdc.images.views import ViewPlan, augment, shrink
@@ -81,7 +82,7 @@ def encode_images(
         progress: label of a progress bar, shown on a terminal while something is being encoded.
 
     Raises:
-        InputError: if no file is given, or none can be read.
+        InputError: if no file is given, none can be read, or the tower gives numbers that are not finite.
 
     Example:
         >>> import cdc, tempfile
@@ -90,12 +91,13 @@ def encode_images(
         >>> encode_images(cdc.load_backbone("photo"), [file], cache=None).values.shape
         torch.Size([1, 384])
     """
-    recipe = _Recipe(
-        "clean",
-        (),
-        lambda path, _: backbone.preprocess(read_image(path)).unsqueeze(0),
-        fill_batches=cache is not None,  # nothing of what is not kept outlives this call
-    )
+
+    def render(path: Path, _key: str) -> Tensor:
+        with lend_image(path) as image:
+            return backbone.preprocess(image).unsqueeze(0)
+
+    # Nothing of what is not kept outlives this call.
+    recipe = _Recipe("clean", (), render, fill_batches=cache is not None)
     return Features(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
 
 
@@ -122,7 +124,7 @@ def encode_views(
         progress: label of a progress bar, shown on a terminal while something is being encoded.
 
     Raises:
-        InputError: if no file is given, or none can be read.
+        InputError: if no file is given, none can be read, or the tower gives numbers that are not finite.
 
     Example:
         >>> import cdc, tempfile
@@ -134,7 +136,8 @@ def encode_views(
     short_side = working_size(backbone)
 
     def render(path: Path, key: str) -> Tensor:
-        image = shrink(read_image(path), short_side=short_side)
+        with lend_image(path) as picture:
+            image = shrink(picture, short_side=short_side)
         seen = (
             augment(image, plan, template=template, view=view, key=key)
             for template in range(plan.templates)
@@ -202,11 +205,20 @@ def _encode(
             if isinstance(result, UnreadableImageError):
                 reasons.update(dict.fromkeys(rows[key], result.reason))
             else:
+                _require_finite(result, backbone, missing[key])
                 values[rows[key]] = result
                 if store:
                     store.write(key, result)
             advance()
     return _leave_out(values, paths, reasons)
+
+
+def _require_finite(features: Tensor, backbone: Backbone, path: Path) -> None:
+    if not features.isfinite().all():
+        raise InputError(
+            f"features must be finite; the image tower of {backbone.name!r} in {backbone.precision} gives others for "
+            f"{path}. Use fp32, or a checkpoint whose weights are sound."
+        )
 
 
 def _open_cache(cache: CacheFolder, recipe: str, shape: tuple[int, ...]) -> FeatureCache | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
 from cdc.data.dataset import ImageDataset
-from cdc.data.images import UnreadableImageError, read_image
+from cdc.data.images import UnreadableImageError, lend_image, read_image
 from cdc.errors import InputError
 from cdc.images.cache import hash_file
 from cdc.images.encode import CacheFolder, Features, ViewFeatures, encode_images, encode_views, working_size
@@ -103,10 +103,10 @@ class PixelShots:
         short_side = working_size(self.backbone)
 
         def render(row: int) -> Tensor:
-            image = read_image(self.paths[row])
-            if plan.set == "none":
-                return self.backbone.preprocess(image)
-            image = shrink(image, short_side=short_side)
+            with lend_image(self.paths[row]) as picture:
+                if plan.set == "none":
+                    return self.backbone.preprocess(picture)
+                image = shrink(picture, short_side=short_side)
             seen = augment(image, plan, template=templates[row], view=epoch, key=self.keys[row])
             return self.backbone.preprocess(seen)
 

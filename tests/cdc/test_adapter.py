@@ -1,6 +1,10 @@
 """An adapter that is saved, moved, loaded, damaged and asked about new classes."""
 
+import io
 import json
+import os
+import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -58,8 +62,6 @@ def test_answers_are_chosen_among_a_list_of_distinct_names(tiny_backbone, datase
 
 
 def test_names_that_training_did_not_see_stay_near_the_hand_crafted_template(tiny_backbone, dataset, settings):
-    from dataclasses import replace
-
     adapter = cdc.fit(dataset, cdc.CDCConfig(templates=2, anchoring=0.0), tiny_backbone, settings)
     free = adapter.method.classifier(["red", "purple"]).text
     hand = tiny_backbone.encode_texts(["a photo of a red.", "a photo of a purple."])
@@ -77,6 +79,53 @@ def test_pictures_and_files_give_the_same(tiny_backbone, dataset, settings):
         assert torch.equal(adapter.predict([image.convert("RGB")]).belief, adapter.predict([str(path)]).belief)
     with pytest.raises(cdc.InputError, match="at least one picture or path; received none"):
         adapter.predict([])
+
+
+@pytest.mark.parametrize("method", [cdc.ZeroShotConfig(), cdc.MaPLeConfig(depth=1)])
+def test_a_batch_of_pictures_is_in_memory_at_a_time(tiny_backbone, dataset, settings, method, monkeypatch):
+    adapter = cdc.fit(dataset, method, tiny_backbone, settings)
+    images = [example.path for example in dataset.test]
+    expected = adapter.predict(images).probabilities
+    alive, most = set(), []
+
+    def preprocess(picture):
+        pixels = tiny_backbone.preprocess(picture)
+        alive.add(id(pixels))
+        weakref.finalize(pixels, alive.discard, id(pixels))
+        most.append(len(alive))
+        return pixels
+
+    monkeypatch.setattr("cdc.adapter.PREDICTED_AT_ONCE", 3)
+    backbone = replace(tiny_backbone, preprocess=preprocess)
+    monkeypatch.setattr(cdc.Adapter, "backbone", property(lambda _: backbone))
+    torch.testing.assert_close(adapter.predict(images).probabilities, expected)
+    assert len(most) == len(images)
+    assert max(most) <= 2 * 3  # the batch that is read, and the one before it
+
+
+def test_predict_shows_a_bar_on_a_terminal(tiny_backbone, dataset, settings, monkeypatch):
+    adapter = cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    adapter.predict([example.path for example in dataset.test], progress="looking at pictures")
+    assert "looking at pictures" in terminal.getvalue()
+    assert f"{len(dataset.test)}/{len(dataset.test)}" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("method", [cdc.ZeroShotConfig(), cdc.MaPLeConfig(depth=1)])
+def test_what_cannot_be_read_is_left_out_by_classify(tiny_backbone, dataset, settings, method, tmp_path):
+    """Whatever it is: a link to itself used to end the whole call where the classifier reads pixels."""
+    adapter = cdc.fit(dataset, method, tiny_backbone, settings)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    Image.new("RGB", (20_000, 1)).save(tmp_path / "long.png")
+    bad = sorted(tmp_path.iterdir())
+    found = adapter.classify([*bad, dataset.test[0].path], cache=None)
+    assert found.kept == (3,)
+    assert [path for path, _ in found.unreadable] == bad
+    with pytest.raises(cdc.UnreadableImageError, match=r"long\.png: it is 20000 x 1 pixels"):
+        adapter.predict([dataset.test[0].path, tmp_path / "long.png"])
 
 
 def test_zero_shot_is_open_clips_own_softmax(tiny_backbone, dataset, settings):
@@ -122,8 +171,6 @@ def test_another_backbone_is_refused(tiny_backbone, dataset, settings, tmp_path)
 
 
 def test_an_interrupted_fit_continues_from_its_checkpoint(tiny_backbone, dataset, settings, tmp_path):
-    from dataclasses import replace
-
     method = cdc.CDCConfig(templates=2)
     whole = cdc.fit(dataset, method, tiny_backbone, settings)
     checkpoint = tmp_path / "checkpoint.safetensors"
@@ -133,8 +180,6 @@ def test_an_interrupted_fit_continues_from_its_checkpoint(tiny_backbone, dataset
 
 
 def test_too_few_images_for_the_shots(tiny_backbone, dataset, settings):
-    from dataclasses import replace
-
     with pytest.raises(cdc.InputError, match="every class needs at least 100 training images"):
         cdc.fit(dataset, cdc.CoOpConfig(), tiny_backbone, replace(settings, shots=100))
 

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 import cdc
 from causalvlm.errors import InputError
 from causalvlm.worlds.picto.collections import code_points
-from cdc.files import write_bytes
+from cdc.files import require_regular, write_bytes
 from cdc.progress import image_bar
 
 SPRITE_SIZE = 72
@@ -66,16 +66,24 @@ def load_sprites() -> Sprites:
     tensors = _read(path)
     if tensors is None:
         tensors = _draw(codes)
-        write_bytes(path, save(tensors))
+        write_bytes(path, save(tensors, {"checksum": _checksum(tensors)}))
     return Sprites(tuple(codes), tensors["colour"], tensors["line"])
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The cached drawings; None if there are none or they are damaged."""
     try:
-        return load(path.read_bytes())
+        require_regular(path)
+        with safe_open(path, framework="pt") as entry:
+            tensors: dict[str, Tensor] = {name: entry.get_tensor(name) for name in ("colour", "line")}
+            told = (entry.metadata() or {}).get("checksum")
     except (OSError, SafetensorError):
         return None
+    return tensors if told == _checksum(tensors) else None
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    return hashlib.sha256(b"".join(tensors[name].numpy().tobytes() for name in ("colour", "line"))).hexdigest()
 
 
 def _draw(codes: dict[str, str]) -> dict[str, Tensor]:

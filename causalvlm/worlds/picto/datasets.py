@@ -5,11 +5,13 @@ They are written once, as PNG files and a table, and read like any other images.
 
 import csv
 import difflib
+import fcntl
 import hashlib
 import io
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -29,6 +31,7 @@ from causalvlm.worlds.picto.scene import BATCH
 from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
 from causalvlm.worlds.picto.tasks import TASKS, PictoTask
 from cdc.files import write_bytes
+from cdc.images.cache import hash_file
 from cdc.progress import image_bar
 
 PREFIX = "picto/"
@@ -41,6 +44,7 @@ SIZE = 64
 """Pixels on a side of the files."""
 
 _TABLE = "table.csv"
+_CHECKSUM = "checksum"
 _STYLES = ("silhouette", "inverted", "grey")
 _COLLECTION_COUNTS = {"train": 24, "validation": 8, "test": 24}
 _SOURCE_COUNTS = {"train": 20, "validation": 2, "test": 4}
@@ -138,8 +142,8 @@ def plan_dataset(name: str) -> Plan:
 def load_picto(name: str) -> cdc.ImageDataset:
     """Load ``picto/<name>``; the first time, draw it and write it below `cdc.default_cache` (seconds).
 
-    A data set with a missing file is drawn again. The factors of its images are those of `FACTORS`; in a task, which
-    asks for some of them, the others and the concept.
+    A data set of which a file is missing, damaged or not its own is drawn again. The factors of its images are those of
+    `FACTORS`; in a task, which asks for some of them, the others and the concept.
 
     Args:
         name: one of `picto_datasets`.
@@ -155,19 +159,18 @@ def load_picto(name: str) -> cdc.ImageDataset:
         you mean 'picto/mammals'?
     """
     plan = plan_dataset(name.removeprefix(PREFIX))
-    table = cdc.default_cache() / "picto" / f"{plan.name}-{_key(plan)}" / _TABLE
-    try:
-        data = cdc.load_dataset(table)
-    except cdc.InputError:  # not there yet, or no longer whole
-        write_dataset(plan, table.parent)
-        data = cdc.load_dataset(table)
+    folder = cdc.default_cache() / "picto" / f"{plan.name}-{_key(plan)}"
+    if not _is_whole(folder):
+        write_dataset(plan, folder)
+    data = cdc.load_dataset(folder / _TABLE)
     return replace(data, name=PREFIX + plan.name, template=plan.template, split_source=plan.source)
 
 
 def write_dataset(plan: Plan, folder: Path) -> None:
-    """Draw a data set into `folder`: PNG files by split and class, and a table of them with their factors.
+    """Draw a data set into `folder`: PNG files by split and class, a table of them with their factors, and a checksum.
 
-    The folder appears whole or not at all. If another process finishes the same data set first, its folder stays.
+    The folder appears whole or not at all. If another process finishes the same data set first, its folder stays. What
+    killed processes left beside it is removed: the lock on their checksum fell with them.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp()) / "few"
@@ -175,29 +178,20 @@ def write_dataset(plan: Plan, folder: Path) -> None:
         >>> len(list(folder.glob("test/*/*.png"))) == len(PictoWorld(("mammals",)).concepts)
         True
     """
-    parts = _draw(plan)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         temporary.chmod(0o755)
-        rows: list[dict[str, str]] = []
-        with image_bar(f"drawing {PREFIX}{plan.name}", total=sum(len(part) for _, part in parts)) as advance:
-            for split, part in parts:
-                for start in range(0, len(part), BATCH):
-                    batch = replace(part, noise=part.noise[start : start + BATCH])
-                    facts = batch.table().to_dict("records")
-                    for label, row, pixels in zip(plan.label(batch), facts, batch.render(size=SIZE), strict=True):
-                        name = plan.class_names[label]
-                        file = f"{split}/{name.replace(' ', '_')}/{len(rows):05d}.png"
-                        seen = {factor: row[factor] for factor in plan.factors}
-                        rows.append({"file": file, "label": name, "split": split, **seen})
-                        (temporary / file).parent.mkdir(parents=True, exist_ok=True)
-                        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(temporary / file)
-                        advance()
-        write_bytes(temporary / _TABLE, _as_csv(rows, plan.factors))
-        _publish(temporary, folder)
+        with (temporary / _CHECKSUM).open("xb") as checksum:
+            with suppress(OSError):  # a file system without locks: nothing on it is taken for left behind
+                fcntl.flock(checksum, fcntl.LOCK_EX)
+            write_bytes(temporary / _TABLE, _as_csv(_write_pictures(plan, temporary), plan.factors))
+            checksum.write(_hash_files(temporary))
+            checksum.flush()
+            _publish(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _sweep(folder.parent)
 
 
 def draw_balanced(plan: Plan, per_class: int, *, do: Mapping[str, str], rng: np.random.Generator) -> PictoSample:
@@ -242,6 +236,26 @@ def _draw(plan: Plan) -> list[tuple[str, PictoSample]]:
     ]
 
 
+def _write_pictures(plan: Plan, folder: Path) -> list[dict[str, str]]:
+    """Draw the PNG files; the rows of their table."""
+    parts = _draw(plan)
+    rows: list[dict[str, str]] = []
+    with image_bar(f"drawing {PREFIX}{plan.name}", total=sum(len(part) for _, part in parts)) as advance:
+        for split, part in parts:
+            for start in range(0, len(part), BATCH):
+                batch = replace(part, noise=part.noise[start : start + BATCH])
+                facts = batch.table().to_dict("records")
+                for label, row, pixels in zip(plan.label(batch), facts, batch.render(size=SIZE), strict=True):
+                    name = plan.class_names[label]
+                    file = f"{split}/{name.replace(' ', '_')}/{len(rows):05d}.png"
+                    seen = {factor: row[factor] for factor in plan.factors}
+                    rows.append({"file": file, "label": name, "split": split, **seen})
+                    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / file)
+                    advance()
+    return rows
+
+
 def _as_csv(rows: list[dict[str, str]], factors: Sequence[str]) -> bytes:
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, ("file", "label", "split", *factors), lineterminator="\n")
@@ -261,12 +275,27 @@ def _publish(temporary: Path, folder: Path) -> None:
             raise
 
 
+def _sweep(parent: Path) -> None:
+    """Remove unfinished folders whose checksum nobody has locked any more."""
+    for left in parent.glob(f".*/{_CHECKSUM}"):
+        with suppress(OSError), left.open("r+b") as checksum:
+            fcntl.flock(checksum, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+
+
 def _is_whole(folder: Path) -> bool:
     try:
-        cdc.load_dataset(folder / _TABLE)
-    except cdc.InputError:
+        return (folder / _CHECKSUM).read_bytes() == _hash_files(folder)
+    except OSError:
         return False
-    return True
+
+
+def _hash_files(folder: Path) -> bytes:
+    """Hash of the table and of every picture, with their names."""
+    digest = hashlib.sha256()
+    for path in (folder / _TABLE, *sorted(folder.glob("*/*/*.png"))):
+        digest.update(f"{path.relative_to(folder)} {hash_file(path)}\n".encode())
+    return digest.hexdigest().encode()
 
 
 def _key(plan: Plan) -> str:

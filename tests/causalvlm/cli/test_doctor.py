@@ -1,6 +1,7 @@
 """`doctor` as a person types it, on machines that lack one thing or another."""
 
 import json
+import os
 
 import pytest
 
@@ -86,6 +87,32 @@ def test_a_data_set_is_counted_and_its_broken_file_found(tmp_path, colour_folder
     (folder / "red" / "00.png").write_bytes(b"not an image")
     problems = [check["found"] for check in examine(tmp_path, str(folder))[2]["data"] if check["state"] == "note"]
     assert any("1 file that cannot be read" in problem and "00.png" in problem for problem in problems)
+
+
+def test_a_pipe_and_a_link_to_itself_are_found_among_the_images(tmp_path, colour_folder):
+    (tmp_path / "copy").mkdir()
+    for name in ("blue", "red"):
+        (tmp_path / "copy" / name).symlink_to(colour_folder / name)
+    (tmp_path / "copy" / "odd").mkdir()
+    os.mkfifo(tmp_path / "copy" / "odd" / "a.png")
+    for name in ("b.png", "c.png"):
+        (tmp_path / "copy" / "odd" / name).symlink_to(name)
+    status, _, checks = examine(tmp_path, str(tmp_path / "copy"))
+    assert status == 0
+    assert any("3 files that cannot be read" in check["found"] for check in checks["data"])
+
+
+def test_data_that_are_a_link_to_itself_are_a_mistake(tmp_path, capsys):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert run(["doctor", str(tmp_path / "loop")]) == 2
+    assert "loop', which is none of these" in capsys.readouterr().err
+
+
+def test_a_device_is_not_replaced_by_the_result(tmp_path, capsys):
+    (tmp_path / "full").symlink_to("/dev/full")
+    assert run(["doctor", "--json", str(tmp_path / "full"), "--force"]) == 2
+    assert "output must go to a regular file" in capsys.readouterr().err
+    assert (tmp_path / "full").is_symlink()
 
 
 def test_data_that_are_not_there_are_a_mistake(capsys):

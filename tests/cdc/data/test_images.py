@@ -1,13 +1,19 @@
 """Every kind of file that a photo collection holds is read as RGB, or refused by name."""
 
+import os
 import pickle
+import shutil
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cdc.data.images import UnreadableImageError, is_image, read_image
+from cdc.data import images
+from cdc.data.images import UnreadableImageError, is_image, lend_image, read_image
 
 RED = (255, 0, 0)
 
@@ -188,3 +194,109 @@ def test_the_error_crosses_processes(tmp_path: Path) -> None:
 )
 def test_images_are_told_by_their_ending(name: str, expected: bool) -> None:
     assert is_image(Path(name)) is expected
+
+
+@pytest.mark.parametrize("size", [(20000, 1), (1, 20000), (102, 2)])
+def test_what_is_longer_than_any_photograph_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    """The short side is resized to hundreds of pixels before the crop: 20000 x 1 would take gigabytes."""
+    path = saved(Image.new("RGB", size), tmp_path / "a.png")
+    with pytest.raises(UnreadableImageError, match=rf"it is {size[0]} x {size[1]} pixels, more than 50 times as long"):
+        read_image(path)
+    assert read_image(saved(Image.new("RGB", (100, 2)), tmp_path / "b.png")).size == (100, 2)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff", "a.gif"])
+def test_more_pixels_than_the_bound_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(images, "MOST_PIXELS", 40 * 30)
+    assert read_image(saved(Image.new("L", (40, 30)), tmp_path / name)).size == (40, 30)
+    with pytest.raises(UnreadableImageError, match=r"it is 41 x 30 pixels, more than 1,200 in all; make it smaller"):
+        read_image(saved(Image.new("L", (41, 30)), tmp_path / name))
+
+
+def test_what_pillow_itself_refuses_is_said_in_our_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6 20000 10000 255\n")
+    with pytest.raises(UnreadableImageError, match="it has more than 89,000,000 pixels, make it smaller first"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_above_the_bound_is_decoded_at_half_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(Image.fromarray(ramp(160, 240)), tmp_path / "a.jpg", quality=95, exif=exif)
+    whole = read_image(path)
+    monkeypatch.setattr(images, "MOST_PIXELS", 160 * 240 - 1)
+    half = read_image(path)
+    assert half.size == (whole.width // 2, whole.height // 2)
+    np.testing.assert_allclose(np.asarray(half, float), np.asarray(whole.reduce(2), float), atol=3)
+    monkeypatch.setattr(images, "MOST_PIXELS", 160 * 240)
+    np.testing.assert_array_equal(np.asarray(read_image(path)), np.asarray(whole))
+
+
+def test_threads_that_read_at_once_share_the_pixels_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for two pictures of the size: never three at once; one that is larger than all of it comes in alone."""
+    monkeypatch.setattr(images, "_in_flight", images._Budget(2 * 20 * 20))
+    paths = [saved(Image.new("RGB", (20, 20)), tmp_path / f"{index}.png") for index in range(12)]
+    paths.insert(6, saved(Image.new("RGB", (90, 90)), tmp_path / "large.png"))
+    held, most, lock, pause = [], [], threading.Lock(), threading.Event()
+
+    def read(path: Path) -> None:
+        with lend_image(path) as image:
+            with lock:
+                held.append(image.size)
+                most.append(tuple(held))
+            pause.wait(0.01)
+            with lock:
+                held.remove(image.size)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read, paths))
+    assert {len(together) for together in most} == {1, 2}
+    assert [together for together in most if (90, 90) in together] == [((90, 90),)]
+
+
+def test_what_a_block_raises_is_its_own_and_gives_its_pixels_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_in_flight", images._Budget(16))
+    path = saved(Image.new("RGB", (4, 4)), tmp_path / "a.png")
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), lend_image(path):
+            raise ZeroDivisionError
+
+
+def test_pixels_that_a_thread_lets_go_are_free_for_the_others() -> None:
+    """glibc keeps freed blocks of up to 32 MiB for their thread: four threads held 2.5 GB where one took 1.1."""
+    assert Image.core.get_block_size() > 32 * 1024**2
+
+
+def test_no_other_program_is_started_for_what_a_name_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An EPS file called .jpg would be handed to Ghostscript."""
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 8)).save(path, format="EPS")
+    monkeypatch.setattr(subprocess, "check_call", lambda *_, **__: pytest.fail("started"))
+    monkeypatch.setattr(shutil, "which", lambda *_: "gs")
+    with pytest.raises(UnreadableImageError, match=r"not an image in a known format \(JPEG, PNG, BMP, GIF, WEBP, TIFF"):
+        read_image(path)
+
+
+def test_every_ending_is_one_of_the_formats(tmp_path: Path) -> None:
+    for suffix in images.IMAGE_SUFFIXES:
+        assert read_image(saved(Image.new("L", (4, 4), 9), tmp_path / f"a{suffix}")).size == (4, 4)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop"])
+def test_what_never_ends_is_no_image(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.png"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "loop":
+            path.symlink_to(path)
+    with pytest.raises(UnreadableImageError, match=r"not a regular file|too many levels of symbolic links"):
+        read_image(path)

@@ -280,6 +280,15 @@ def test_no_entry_of_another_form_is_read(stored, told, retold):
     assert open_cache().read("image") is None
 
 
+def test_no_entry_that_is_not_finite_is_read(stored):
+    open_cache, value, entry = stored
+    content = entry.read_bytes()
+    for broken in (float("nan"), float("inf")):
+        open_cache().write("image", torch.full_like(value, broken))
+        assert entry.read_bytes() != content
+        assert open_cache().read("image") is None
+
+
 def cut(entry: Path, _other: Path) -> None:
     entry.write_bytes(entry.read_bytes()[:-5])
 
@@ -390,6 +399,36 @@ def test_paths_and_batch_size_are_checked(paths):
         encode_images(backbone, [], cache=None)
     with pytest.raises(InputError, match="batch_size must be at least 1; received 0"):
         encode_views(backbone, paths, PLAN, cache=None, batch_size=0)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_the_towers_fault(paths, cache, broken):
+    """They used to be cached, and a training on them to end with advice about its learning rate."""
+    backbone, tower = make_backbone()
+    tower.projection.bias.data[0] = broken
+    with pytest.raises(
+        InputError, match=r"features must be finite; the image tower of 'counting' in fp32 gives others"
+    ):
+        encode_images(backbone, paths, cache=cache)
+    assert entries(cache) == []
+
+
+def test_a_pipe_is_named_and_left_out(paths, cache, tmp_path):
+    backbone, _ = make_backbone()
+    os.mkfifo(tmp_path / "pipe.png")
+    features = encode_images(backbone, [tmp_path / "pipe.png", paths[0]], cache=cache)
+    assert features.unreadable == ((tmp_path / "pipe.png", "not a regular file"),)
+
+
+def test_an_entry_that_is_a_pipe_costs_one_warning(paths, cache):
+    backbone, _ = make_backbone()
+    truth = encode_images(backbone, paths, cache=cache, batch_size=1).values
+    entry = entries(cache)[0]
+    entry.unlink()
+    os.mkfifo(entry)
+    with pytest.warns(UserWarning, match=r"failed: .*\.safetensors is no regular file\. The run goes on"):
+        assert torch.equal(encode_images(backbone, paths, cache=cache, batch_size=1).values, truth)
+    assert entry.is_fifo()
 
 
 # A cache that cannot be written to

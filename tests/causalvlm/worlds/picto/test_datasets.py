@@ -1,5 +1,6 @@
 """Data sets on disk: what the model says, in equal numbers, whole or not at all."""
 
+import fcntl
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -115,14 +116,50 @@ def test_a_second_writer_leaves_the_files_of_the_first(tmp_path):
     assert {path: path.stat().st_ino for path in tmp_path.rglob("*.png")} == before
 
 
-@pytest.mark.parametrize("lost", ["picture", "table"])
-def test_a_damaged_data_set_is_drawn_again(lost):
+def lose(picture, _other):
+    picture.unlink()
+
+
+def cut(picture, _other):
+    picture.write_bytes(picture.read_bytes()[:100])
+
+
+def swap(picture, other):
+    first, second = picture.read_bytes(), other.read_bytes()
+    picture.write_bytes(second)
+    other.write_bytes(first)
+
+
+def lose_the_table(picture, _other):
+    (picture.parents[2] / "table.csv").unlink()
+
+
+def change_the_table(picture, _other):
+    table = picture.parents[2] / "table.csv"
+    table.write_text(table.read_text().replace("colour", "line"))
+
+
+@pytest.mark.parametrize("damage", [lose, cut, swap, lose_the_table, change_the_table])
+def test_a_damaged_data_set_is_drawn_again(damage, monkeypatch):
+    monkeypatch.setattr(datasets, "_COLLECTION_COUNTS", {"train": 1, "test": 1})
     whole = causalvlm.load_dataset("picto/produce")
-    picture = whole.test[0].path
-    (picture if lost == "picture" else picture.parents[2] / "table.csv").unlink()
+    before = [example.path.read_bytes() for example in whole.examples]
+    damage(whole.test[0].path, whole.test[-1].path)
     again = causalvlm.load_dataset("picto/produce")
-    assert picture.is_file()
     assert again.fingerprint == whole.fingerprint
+    assert again == whole
+    assert [example.path.read_bytes() for example in again.examples] == before
+
+
+def test_what_a_killed_drawing_left_goes_and_what_another_process_draws_stays(tmp_path):
+    killed, drawing, begun = (tmp_path / f".few.{name}" for name in ("killed", "drawing", "begun"))
+    for folder in (killed, drawing, begun):
+        (folder / "test" / "apple").mkdir(parents=True)
+    (killed / "checksum").touch()
+    with (drawing / "checksum").open("xb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        write_dataset(Plan("few", PictoWorld(("produce",)), {"test": 1}), tmp_path / "few")
+        assert {path.name for path in tmp_path.iterdir()} == {"few", drawing.name, begun.name}
 
 
 def test_any_change_of_the_plan_has_a_folder_of_its_own(small_and_elsewhere, monkeypatch):

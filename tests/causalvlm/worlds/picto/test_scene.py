@@ -202,6 +202,15 @@ def test_sprites_are_drawn_once(monkeypatch):
     assert torch.equal(load_sprites.__wrapped__().colour, fresh.colour)
 
 
+def test_a_flipped_bit_in_the_sprites_is_found(two_sprites):
+    fresh = load_sprites.__wrapped__()
+    (file,) = two_sprites.iterdir()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert torch.equal(load_sprites.__wrapped__().line, fresh.line)
+
+
 @pytest.mark.parametrize("damage", [b"", b"not tensors", None])
 def test_a_damaged_sprite_cache_is_drawn_again(two_sprites, damage):
     fresh = load_sprites.__wrapped__()
