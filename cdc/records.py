@@ -68,7 +68,10 @@ def _read(hint: Any, value: Any) -> Any:  # noqa: ANN401 - types and values of a
     """
     origin, parts = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
-        return value if isinstance(value, hint) else restore(hint, value)  # pyright: ignore[reportArgumentType]
+        if isinstance(value, hint):  # pyright: ignore[reportArgumentType] - `hint` is a class
+            return value
+        _require(isinstance(value, Mapping))
+        return restore(hint, value)  # pyright: ignore[reportArgumentType]
     if origin is tuple:
         return _read_tuple(parts, value)
     if origin in (Union, UnionType):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
+from reprlib import repr as short
 from typing import Any
 
 from cdc.backbones.backbone import Backbone
@@ -117,7 +118,7 @@ def find_method(name: str) -> Entry:
     """
     if name not in METHODS:
         raise InputError(
-            f"method must be one of {', '.join(METHODS)}; received {name!r}. Register one of your own with "
+            f"method must be one of {', '.join(METHODS)}; received {short(name)}. Register one of your own with "
             "cdc.register_method first."
         )
     return METHODS[name]

@@ -18,6 +18,10 @@ REPEAT_NOISE = 0.1
 """Noise on a phrase that is used again, relative to the spread of the embeddings: equal templates would stay equal."""
 
 
+MOST_TEMPLATES = 1000
+"""Far more than anyone has trained; a setting beyond it is a mistake, or meant to exhaust the memory."""
+
+
 def fill_template(template: str, class_names: Sequence[str]) -> list[str]:
     """Put each class name (underscores as spaces) into the template.
 
@@ -81,7 +85,14 @@ def start_contexts(
         templates: M.
         context_tokens: d.
         seed: of the random tokens and the noise.
+
+    Raises:
+        InputError: if there are more than 1,000 templates.
     """
+    if templates > MOST_TEMPLATES:
+        raise InputError(
+            f"templates must be at most {MOST_TEMPLATES:,}; received {templates:,}. The usual number is 4."
+        )
     generator = torch.Generator().manual_seed(seed)
     # One by one: a tokenizer may cut one phrase into more tokens than another.
     words = [initial_contexts(backbone, [phrase])[0].cpu() for phrase in PHRASES]

@@ -74,7 +74,7 @@ def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_
     if isinstance(class_names, str) or not class_names:
         raise InputError(f"class_names must be a list of at least one name; received {class_names!r}. Pass a list.")
     text = backbone.text
-    lead = f"{PLACEHOLDER} " * context_tokens
+    lead = f"{PLACEHOLDER} " * min(context_tokens, text.context_length)  # more never fit either
     texts = [f"{lead}{name.replace('_', ' ')}." for name in class_names]
     for name, fit in zip(class_names, fits(text.tokenizer, texts, text.context_length), strict=True):
         if not fit:

@@ -20,7 +20,7 @@ def test_the_settings_of_every_method_survive(name):
     ("record", "message"),
     [
         ({"name": "cdc", "evidence": {"sort": "exp"}}, "must hold only centre, kind, temperature; received sort"),
-        ({"name": "cdc", "evidence": None}, "EvidenceFunction must be given as its fields by name; received None"),
+        ({"name": "cdc", "evidence": None}, "evidence of CDCConfig must be EvidenceFunction; received None"),
         ({"name": "cdc", "evidence": {"kind": ["exp"]}}, r"kind of EvidenceFunction must be str; received \['exp'\]"),
         ({"name": "cdc", "templates": "4"}, "templates of CDCConfig must be int; received '4'"),
         ({"name": "cdc", "templates": 1e9}, "templates of CDCConfig must be int; received 1000000000.0"),
@@ -34,6 +34,11 @@ def test_the_settings_of_every_method_survive(name):
 def test_a_setting_of_another_type_is_one_clear_error(record, message):
     with pytest.raises(cdc.InputError, match=message):
         method_from_record(record)
+
+
+def test_no_mapping_at_all():
+    with pytest.raises(cdc.InputError, match="TrainingConfig must be given as its fields by name; received 3"):
+        restore(TrainingConfig, 3)
 
 
 def test_literals_unknown_and_missing_fields_and_texts_that_cannot_be_written():
