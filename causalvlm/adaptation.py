@@ -21,6 +21,8 @@ def adapt(
     classes: Literal["base", "new", "all"] = "all",
     device: str = "cpu",
     settings: cdc.FitSettings | None = None,
+    out: Path | None = None,
+    force: bool = False,
 ) -> cdc.Adapter:
     """Adapt `backbone` to `data` with a few images per class.
 
@@ -34,12 +36,15 @@ def adapt(
         classes: train on the first half of the classes, on the second, or on all.
         device: where a backbone given by name is loaded.
         settings: anything else, such as epochs and the cache; its shots, seed and classes are set by the above.
+        out: folder to save the adapter in; killed at any moment, the same call goes on from there.
+        force: replace the adapter in `out`.
 
     Returns:
         An adapter: `predict`, `save`, new class names after training.
 
     Raises:
-        InputError: if the method, backbone or data set is unknown, or a class has fewer images than `shots`.
+        InputError: if the method, backbone or data set is unknown, a class has fewer images than `shots`, or another
+            adapter lies in `out` and `force` is false.
 
     Example:
         >>> data = cdc.ImageDataset("pets", ("cat", "dog"), train=(), validation=(), test=())
@@ -51,4 +56,7 @@ def adapt(
     towers = cdc.load_backbone(backbone, device=device) if isinstance(backbone, str) else backbone
     settings = settings or cdc.FitSettings(training=cdc.default_training(towers.name, config))
     training = replace(settings.training, seed=seed)
-    return cdc.fit(dataset, config, towers, replace(settings, shots=shots, classes=classes, training=training))
+    settings = replace(settings, shots=shots, classes=classes, training=training)
+    if out is not None:
+        return cdc.fit_into(out, dataset, config, towers, settings, force=force)
+    return cdc.fit(dataset, config, towers, settings)

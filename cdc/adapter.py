@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from reprlib import repr as short
+from typing import final
 
 import torch
 from jaxtyping import Float
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from cdc.data.dataset import require_class_names
 from cdc.data.images import lend_image
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.errors import InputError
-from cdc.files import refuse_overwrite, write_bytes, write_json
+from cdc.files import read_bytes, refuse_overwrite, write_bytes, write_json
 from cdc.images.encode import CacheFolder, encode_images
 from cdc.images.pixels import pictures_at_once, pixel_batches, require_readable
 from cdc.methods.method import Classifier, Method, Task
@@ -31,7 +33,10 @@ from cdc.progress import image_bar
 
 CARD = "card.json"
 WEIGHTS = "adapter.safetensors"
-FORMAT = 3
+MOST_CARD = 2**25
+"""Bytes of a card: names of thousands of classes and files fit."""
+
+FORMAT = 4
 """Version of the two files; raised when an older reader would misread them."""
 
 PREDICTED_AT_ONCE = 64
@@ -47,12 +52,23 @@ class Classified:
         kept: row i belongs to ``paths[kept[i]]``.
         unreadable: files that were left out, each with the reason.
         features: embeddings that the frozen image tower made of them, where the classifier reads those.
+
+    Raises:
+        InputError: if the prediction has NaN or infinity: that is no answer.
     """
 
     prediction: Prediction
     kept: tuple[int, ...]
     unreadable: tuple[tuple[Path, str], ...]
     features: Float[Tensor, "rows dim"] | None
+
+    def __post_init__(self) -> None:
+        broken = ~torch.isfinite(self.prediction.probabilities).all(-1)
+        if bool(broken.any()):
+            raise InputError(
+                f"a prediction must be finite; received NaN or infinity for {int(broken.sum())} of {len(broken)} "
+                "images. Load the backbone in fp32, or train the adapter again at a lower learning rate."
+            )
 
 
 @final
@@ -195,16 +211,17 @@ class Adapter:
         """Write weights (safetensors) and card (JSON) into `directory`.
 
         Raises:
-            InputError: if an adapter lies there already and `force` is false.
+            InputError: if an adapter lies there already and `force` is false, or a weight is not finite.
         """
         directory = Path(directory)
-        for name in (CARD, WEIGHTS):
-            refuse_overwrite(directory / name, force=force)
-        weights = save({name: value.contiguous() for name, value in self.method.state_dict().items()})
+        refuse_overwrite(directory / CARD, force=force)
+        tensors = {name: value.contiguous() for name, value in self.method.state_dict().items()}
+        _require_finite(tensors)
+        weights = save(tensors)
+        card = {"format": FORMAT, **self.card.to_record()}
+        # The card is written last, so that weights without a card are what an interrupted save has left.
         write_bytes(directory / WEIGHTS, weights)
-        # The card is written last and names the weights, so an interrupted save cannot pass for a whole one.
-        card = {"format": FORMAT, "weights_sha256": hashlib.sha256(weights).hexdigest(), **self.card.to_record()}
-        write_json(directory / CARD, card)
+        write_json(directory / CARD, {"sha256": _checksum(card, weights), **card})
 
 
 def load_adapter(directory: Path | str, *, device: str = "cpu", backbone: Backbone | None = None) -> Adapter:
@@ -216,44 +233,79 @@ def load_adapter(directory: Path | str, *, device: str = "cpu", backbone: Backbo
         backbone: use this one instead of loading what the card names.
 
     Raises:
-        InputError: if a file is missing or damaged, the method is not registered, or the backbone's weights are not
-            those of training.
+        InputError: if a file is missing, damaged or of an earlier format, a value in it is of another type or not
+            finite, the method is not registered, or the backbone's weights are not those of training.
     """
-    directory = Path(directory)
-    record, weights = _read(directory)
-    card = AdapterCard.from_record(record)
+    card, weights = _read(Path(directory))
     described = card.backbone
     if backbone is None:
-        backbone = load_backbone(
-            described.name,
-            described.pretrained,
-            device=device,
-            precision=described.precision,  # pyright: ignore[reportArgumentType] - load_backbone refuses others
-        )
-    if backbone.precision == described.precision and backbone.fingerprint != described.fingerprint:
+        backbone = load_backbone(described.name, described.pretrained, device=device, precision=described.precision)
+    if backbone.fingerprint != described.fingerprint:
         raise InputError(
             f"the backbone must have the weights the adapter was trained on ({described.name}, "
             f"pretrained={described.pretrained!r}, fingerprint {described.fingerprint}); received fingerprint "
             f"{backbone.fingerprint}. Pass the same checkpoint."
         )
     method = build_method(card.method, backbone, Task(card.class_names, card.template, seed=0))
+    _require_same_layout(weights, method.state_dict())
     method.load_state_dict({name: value.to(backbone.device) for name, value in weights.items()})
     return Adapter(method, card)
 
 
-def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(directory: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
+    """Card and weights as they were saved: nothing in them has changed, every field is of its type, all are finite."""
     try:
-        card = json.loads((directory / CARD).read_text())
-        content = (directory / WEIGHTS).read_bytes()
+        text, content = read_bytes(directory / CARD, most=MOST_CARD), read_bytes(directory / WEIGHTS)
     except FileNotFoundError as error:
         raise InputError(
             f"an adapter directory must hold {CARD} and {WEIGHTS}; received {directory} without "
             f"{Path(str(error.filename)).name}. Pass the folder that an adapter was saved in."
         ) from error
-    except json.JSONDecodeError as error:
+    try:
+        record = json.loads(text)
+        _checksum(record, b"")  # no number that JSON does not know
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{directory / CARD} must be JSON; {error}. Save the adapter again.") from error
-    if card.pop("format", None) != FORMAT:
-        raise InputError(f"{directory / CARD} must have format {FORMAT}. Install the version that wrote it.")
-    if card.pop("weights_sha256", None) != hashlib.sha256(content).hexdigest():
-        raise InputError(f"{directory / WEIGHTS} must be what the card describes; its checksum differs. Save it again.")
-    return card, load(content)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else None
+        raise InputError(
+            f"{directory / CARD} must have format {FORMAT}; received {found!r:.20}. Install the version that wrote it."
+        )
+    if record.pop("sha256", None) != _checksum(record, content):
+        raise InputError(
+            f"{directory / CARD} and {WEIGHTS} must be as they were saved; their checksum differs. Save the adapter "
+            "again."
+        )
+    del record["format"]
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise InputError(f"{directory / WEIGHTS} must be safetensors; {error}. Save the adapter again.") from error
+    _require_finite(weights)
+    return AdapterCard.from_record(record), weights
+
+
+def _checksum(card: object, weights: bytes) -> str:
+    """Of both together, however the card is laid out as text."""
+    text = json.dumps(card, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode() + b"\n" + weights).hexdigest()
+
+
+def _require_finite(weights: Mapping[str, Tensor]) -> None:
+    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise InputError(
+            f"the weights of an adapter must be finite; received {broken[0]} with NaN or infinity. Train it again, "
+            "at a lower learning rate."
+        )
+
+
+def _require_same_layout(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    def layout(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+        return {name: f"{name} {list(value.shape)} {value.dtype}" for name, value in tensors.items()}
+
+    if layout(found) != layout(expected):
+        raise InputError(
+            f"the weights of an adapter must be those of its method: {', '.join(layout(expected).values()) or 'none'}; "
+            f"received {short(list(layout(found).values()))}. Save the adapter again."
+        )

@@ -1,14 +1,19 @@
 """What an adapter is, in words and settings: the card that lies beside its weights."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from reprlib import repr as short
 from typing import Any
 
-from cdc.backbones.backbone import Backbone
+from cdc.backbones.backbone import Backbone, Precision
 from cdc.errors import InputError
 from cdc.methods.method import MethodConfig
 from cdc.methods.registry import method_from_record, method_record
 from cdc.methods.schedule import TrainingConfig
+from cdc.records import restore
+
+MOST_CLASSES = 25_000
+"""Class names of an adapter; the largest data set in use, ImageNet-21k, has 21,841."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +24,12 @@ class BackboneRecord:
         name: what `cdc.load_backbone` was given.
         pretrained: tag or checkpoint, if any.
         precision: of the towers.
-        fingerprint: of the weights.
+        fingerprint: of the weights, whatever the precision.
     """
 
     name: str
     pretrained: str | None
-    precision: str
+    precision: Precision
     fingerprint: str
 
     @classmethod
@@ -41,7 +46,8 @@ class DataRecord:
         name: of the data set.
         fingerprint: of its files and labels.
         split_source: where its splits come from.
-        shots: images asked for per class; 0 for a method that does not train.
+        shots: training images of a class, counted; of the class with the most, where they differ; 0 for a method that
+            does not train.
         seed: of the draw.
         classes: ``"base"``, ``"new"`` or ``"all"``.
     """
@@ -82,10 +88,9 @@ class TrainingRecord:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "TrainingRecord":
         """Read back what `to_record` wrote."""
-        values = dict(record)
-        config = TrainingConfig(**{name: values.pop(name) for name in TrainingConfig.__dataclass_fields__})
-        lists = {name: tuple(values.pop(name)) for name in ("losses", "unreadable")}
-        return cls(config=config, **lists, **values)
+        config = {name: value for name, value in record.items() if name in TrainingConfig.__dataclass_fields__}
+        rest = {name: value for name, value in record.items() if name not in config}
+        return restore(cls, {"config": config, **rest})
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,9 @@ class AdapterCard:
         data: what it was trained on.
         training: how; None for a method that does not train.
         provenance: versions, device and commit.
+
+    Raises:
+        InputError: if a class has no name or there are too many, or the template has not exactly one ``{}``.
 
     Example:
         >>> import cdc
@@ -116,6 +124,23 @@ class AdapterCard:
     data: DataRecord
     training: TrainingRecord | None
     provenance: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.class_names) <= MOST_CLASSES or not all(name.strip() for name in self.class_names):
+            raise InputError(
+                f"an adapter must have 1 to {MOST_CLASSES:,} class names, none of them empty; received "
+                f"{len(self.class_names):,}: {short(self.class_names)}. Name every class."
+            )
+        if self.template.count("{}") != 1:
+            raise InputError(f"template must contain '{{}}' exactly once; received {short(self.template)}.")
+
+    def is_of(self, other: "AdapterCard") -> bool:
+        """Whether both say that the same was trained in the same way, wherever and with whatever outcome."""
+        return self._asked() == other._asked()
+
+    def _asked(self) -> "AdapterCard":
+        outcome = {"losses": (), "seconds": 0.0, "unreadable": ()}
+        return replace(self, training=self.training and replace(self.training, **outcome), provenance={})
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -134,20 +159,12 @@ class AdapterCard:
         """Read back what `to_record` wrote.
 
         Raises:
-            InputError: if a field is missing or unknown, or the method is not registered.
+            InputError: if a field is missing, unknown or of another type, or the method is not registered.
         """
-        try:
-            return cls(
-                method=method_from_record(record["method"]),
-                backbone=BackboneRecord(**record["backbone"]),
-                class_names=tuple(record["class_names"]),
-                template=record["template"],
-                data=DataRecord(**record["data"]),
-                training=TrainingRecord.from_record(record["training"]) if record["training"] else None,
-                provenance=record["provenance"],
-            )
-        except (KeyError, TypeError) as error:
+        if not isinstance(record.get("method"), Mapping) or not isinstance(record.get("training"), Mapping):
             raise InputError(
-                f"a card must hold the fields of an adapter card; received one whose fields do not fit ({error}). Save "
-                "the adapter again."
-            ) from error
+                f"a card must hold the settings of a method and of its training; received {short(record)}. Save the "
+                "adapter again."
+            )
+        training = TrainingRecord.from_record(record["training"]) if record["training"] else None
+        return restore(cls, {**record, "method": method_from_record(record["method"]), "training": training})

@@ -1,14 +1,22 @@
 """Write files so that a kill never leaves half of one, and nothing user-made is lost."""
 
 import errno
+import fcntl
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cdc.errors import InputError
+
+PARTIAL = ".partial"
+"""How the names of files end that are not yet whole."""
+
+LOCK = ".in-use"
+"""A file in an output folder that its process holds locked."""
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool = True, durable: bool = True) -> None:
@@ -32,21 +40,118 @@ def write_bytes(path: Path, content: bytes, *, force: bool = True, durable: bool
     """
     refuse_overwrite(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    descriptor, temporary = _open_partial(path)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
+            stream.flush()
             if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+                os.fsync(descriptor)
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except OSError as error:  # a full disk names no file
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        _sync_folder(path.parent)
+        _sweep(path)
+
+
+def _open_partial(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, locked for as long as it is open: what is not locked was left by a kill."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+        if _lock(descriptor, unsupported=True) and os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # swept by another process in the moment before it was locked
+
+
+def _sweep(path: Path) -> None:
+    """Remove what kills have left of earlier writes of `path`; what is being written now stays."""
+    for name in os.listdir(path.parent):  # noqa: PTH208 - names are enough
+        if name.startswith(f".{path.name}.") and name.endswith(PARTIAL):
+            with suppress(OSError), (path.parent / name).open("rb") as stream:  # another user's, or already gone
+                if _lock(stream.fileno(), unsupported=False):
+                    (path.parent / name).unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the disk has the folder's names: without, a power cut may undo a rename."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # some network file systems cannot
+        os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _lock(descriptor: int, *, unsupported: bool) -> bool:
+    """Lock a file until it is closed or the process ends in any way; false if it is locked.
+
+    Args:
+        descriptor: of the file.
+        unsupported: what to answer where the file system knows no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return unsupported
+    return True
+
+
+@contextmanager
+def in_use(folder: Path) -> Generator[None]:
+    """Hold `folder`, which is made if needed, so that no other process writes into it meanwhile.
+
+    Args:
+        folder: where output goes.
+
+    Raises:
+        InputError: if another process holds it.
+
+    Example:
+        >>> with in_use(Path(tempfile.mkdtemp())):
+        ...     pass
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / LOCK
+    with lock.open("ab") as stream:
+        if not _lock(stream.fileno(), unsupported=True) or not os.fstat(stream.fileno()).st_nlink:
+            raise InputError(
+                f"an output folder must serve one process at a time; {folder} is in use by another. Wait until that "
+                "is done, or choose another folder."
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def read_bytes(path: Path, *, most: int = 2**30) -> bytes:
+    """The content of a regular file of bounded size.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
+    Raises:
+        InputError: if it is no regular file, or larger.
+        OSError: if it cannot be read.
+
+    Example:
+        >>> read_bytes(Path(__file__))[:3] == b'"' * 3
+        True
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        raise InputError(
+            f"{path} must be a regular file of at most {most:,} bytes; received {stat.filemode(found.st_mode)} with "
+            f"{found.st_size:,} bytes. Pass another file."
+        )
+    return path.read_bytes()
 
 
 def write_json(path: Path, payload: Mapping[str, object], *, force: bool = True) -> None:

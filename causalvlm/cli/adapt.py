@@ -1,6 +1,7 @@
 """`causalvlm adapt`, `evaluate` and `predict`: train an adapter, score it, use it."""
 
 import csv
+import json as plain
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,7 +30,6 @@ from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.data.splits import LARGEST_SEED
-from cdc.files import refuse_overwrite
 
 Classes = Literal["base", "new", "all"]
 ClassesOption = Annotated[Classes, typer.Option(help="Half of the classes, or all of them.")]
@@ -64,9 +64,8 @@ def adapt(
     """Adapt a CLIP-like model to DATA with a few images per class, and test it on the test split."""
     from causalvlm import adaptation
 
-    check_json(json, force=force)
-    for name in ("card.json", "adapter.safetensors"):
-        refuse_overwrite(out / name, force=force)
+    replace_json = force or _is_result_of(json, out)
+    check_json(json, force=replace_json)
     config = configure(method, settings)
     chosen = {"epochs": epochs, "learning_rate": learning_rate}
     training = replace(cdc.default_training(backbone, config), **{k: v for k, v in chosen.items() if v is not None})
@@ -77,18 +76,16 @@ def adapt(
             "images for the test split."
         )
     towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
-    fit = cdc.FitSettings(
-        training=training, augmentation=augmentation, allow_fewer=allow_fewer,
-        checkpoint=out / "checkpoint.safetensors",
-    )  # fmt: skip
-    adapter = adaptation.adapt(dataset, config, towers, shots=shots, seed=seed, classes=classes, settings=fit)
-    adapter.save(out, force=force)
+    fit = cdc.FitSettings(training=training, augmentation=augmentation, allow_fewer=allow_fewer)
+    adapter = adaptation.adapt(
+        dataset, config, towers, shots=shots, seed=seed, classes=classes, settings=fit, out=out, force=force
+    )
     for file in adapter.card.training.unreadable if adapter.card.training else ():
         sys.stderr.write(f"causalvlm: left out {file}\n")
     result = _evaluate(adapter, dataset, classes)
     _show(result)
     console().print(f"adapter saved in {out}")
-    write_result(json, result, force=force, device=device)
+    write_result(json, result, force=replace_json, device=device)
 
 
 def evaluate(
@@ -140,6 +137,17 @@ def predict(
     for failure in unreadable:
         sys.stderr.write(f"causalvlm: left out {failure['file']}: {failure['reason']}\n")
     write_result(json, {"predictions": records, "unreadable": unreadable}, force=force, device=device)
+
+
+def _is_result_of(json: Path | None, out: Path) -> bool:
+    """Whether a JSON file holds what this command made of the adapter in `out`: then a second run may replace it."""
+    if json is None:
+        return False
+    try:
+        result, card = (plain.loads(path.read_text()) for path in (json, out / "card.json"))
+        return all(card[name] == value for name, value in result["card"].items())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _evaluate(adapter: "cdc.Adapter", dataset: "cdc.ImageDataset", classes: Classes) -> dict[str, Any]:

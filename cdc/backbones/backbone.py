@@ -117,7 +117,7 @@ class Backbone:
         text: the text tower.
         image_tower: module from pixels to embeddings, not normalised.
         preprocess: from an RGB picture to pixels, as at test time.
-        fingerprint: short hash of weights, precision and preprocessing.
+        fingerprint: short hash of preprocessing and of the weights as they were loaded, whatever the precision.
         logit_bias: added to every logit (SigLIP); 0 for CLIP.
         image_prompts: how learnable tokens enter the image tower; None where they cannot.
     """
@@ -134,6 +134,11 @@ class Backbone:
     fingerprint: str
     logit_bias: float = 0.0
     image_prompts: ImagePrompts | None = None
+
+    @property
+    def identity(self) -> str:
+        """What features and checkpoints are known by: they depend on the precision too."""
+        return self.fingerprint if self.precision == "fp32" else f"{self.fingerprint}-{self.precision}"
 
     @torch.no_grad()
     def encode_images(self, pixels: Float[Tensor, "batch 3 _ _"]) -> Float[Tensor, "batch dim"]:

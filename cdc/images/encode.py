@@ -190,7 +190,7 @@ def _encode(
     require_readable(len(paths), ())
     size = pictures_at_once(batch_size, backbone)
     shape = (*recipe.shape, backbone.dim)
-    store = _open_cache(cache, f"{backbone.fingerprint}/{recipe.name}/{VERSION}", shape)
+    store = _open_cache(cache, f"{backbone.identity}/{recipe.name}/{VERSION}", shape)
     values = torch.empty(len(paths), *shape)
     rows, reasons = _group_rows(paths)
     missing: dict[str, Path] = {}

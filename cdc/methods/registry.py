@@ -1,8 +1,9 @@
 """The methods by name: the only place that names them. A method of one's own joins them by `register_method`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from reprlib import repr as short
+from typing import Any
 
 from cdc.backbones.backbone import Backbone
 from cdc.errors import InputError
@@ -14,6 +15,7 @@ from cdc.methods.maple import MaPLe, MaPLeConfig
 from cdc.methods.method import Method, MethodConfig, Task
 from cdc.methods.promptsrc import PromptSRC, PromptSRCConfig
 from cdc.methods.zero_shot import ZeroShot, ZeroShotConfig
+from cdc.records import restore
 
 MethodClass = Callable[[Backbone, Any, Task], Method]
 """How a method is made from towers, settings and task; a class whose constructor takes these three is one."""
@@ -116,7 +118,7 @@ def find_method(name: str) -> Entry:
     """
     if name not in METHODS:
         raise InputError(
-            f"method must be one of {', '.join(METHODS)}; received {name!r}. Register one of your own with "
+            f"method must be one of {', '.join(METHODS)}; received {short(name)}. Register one of your own with "
             "cdc.register_method first."
         )
     return METHODS[name]
@@ -180,28 +182,11 @@ def method_from_record(record: Mapping[str, Any]) -> MethodConfig:
     """The settings that `method_record` wrote; an unknown method or setting is refused.
 
     Raises:
-        InputError: if the method or a setting is unknown.
+        InputError: if the method or a setting is unknown, or a setting is of another type.
 
     Example:
         >>> method_from_record({"name": "cdc", "templates": 2}).templates
         2
     """
     values = dict(record)
-    return _restore(find_method(values.pop("name", "")).config, values)
-
-
-def _restore(kind: type[Any], values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - an instance of `kind`
-    """A dataclass from plain values, fields that are dataclasses themselves included; sequences become tuples."""
-    known: Sequence[str] = [field.name for field in fields(kind)]
-    if unknown := sorted(set(values) - set(known)):
-        raise InputError(
-            f"{kind.__name__} must hold only {', '.join(sorted(known)) or 'nothing'}; received {', '.join(unknown)}. "
-            "Leave them out."
-        )
-    types = get_type_hints(kind)
-    restored: dict[str, Any] = {}
-    for name, value in values.items():
-        if is_dataclass(types[name]) and isinstance(value, Mapping):
-            value = _restore(types[name], value)  # pyright: ignore[reportArgumentType]
-        restored[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**restored)
+    return restore(find_method(str(values.pop("name", ""))).config, values)

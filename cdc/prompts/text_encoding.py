@@ -73,7 +73,7 @@ def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_
         [3, 4]
     """
     class_names, text = require_class_names(class_names), backbone.text
-    lead = f"{PLACEHOLDER} " * context_tokens
+    lead = f"{PLACEHOLDER} " * min(context_tokens, text.context_length)  # more never fit either
     texts = [f"{lead}{name.replace('_', ' ')}." for name in class_names]
     for name, fit in zip(class_names, fits(text.tokenizer, texts, text.context_length), strict=True):
         if not fit:

@@ -1,15 +1,18 @@
 """`fit`: from a data set and a method's settings to an adapter. What can be encoded once is, before training."""
 
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from cdc.adapter import Adapter
+from cdc.adapter import CARD, Adapter, load_adapter
 from cdc.backbones.backbone import Backbone
 from cdc.card import AdapterCard, BackboneRecord, DataRecord, TrainingRecord
 from cdc.data.dataset import ImageDataset
 from cdc.data.splits import few_shot, select_classes
+from cdc.errors import InputError
+from cdc.files import in_use, refuse_overwrite
 from cdc.images.encode import CacheFolder
 from cdc.images.views import AugmentationSet, ViewPlan
 from cdc.methods.method import Method, MethodConfig, Task, Trainable
@@ -17,6 +20,7 @@ from cdc.methods.registry import build_method
 from cdc.methods.schedule import TrainingConfig
 from cdc.progress import epoch_bar
 from cdc.provenance import provenance
+from cdc.training.checkpoint import discard_checkpoints, of_rehearsal
 from cdc.training.loop import train
 from cdc.training.rehearsal import rehearse
 from cdc.training.shots import gather_shots
@@ -34,7 +38,7 @@ class FitSettings:
         augmentation: of the training images (see `cdc.ViewPlan`); None for the method's own.
         allow_fewer: take what there is of a class with fewer images than `shots`.
         cache: folder of cached features; None turns caching off.
-        checkpoint: file written after every epoch and resumed from; None for no resume.
+        checkpoint: file written after every epoch, resumed from, and removed at the end; None for no resume.
     """
 
     shots: int = 16
@@ -49,6 +53,9 @@ class FitSettings:
 
 DEFAULT_SETTINGS = FitSettings()
 """16 shots of all classes, trained as `TrainingConfig` says."""
+
+CHECKPOINT = "checkpoint.safetensors"
+"""Where `fit_into` keeps the state of the training, beside the adapter to come."""
 
 
 def fit(
@@ -74,14 +81,53 @@ def fit(
         >>> fit(data, cdc.ZeroShotConfig(), cdc.load_backbone("photo")).class_names
         ('cat', 'dog')
     """
-    chosen = select_classes(dataset, settings.classes)
-    model = _build(chosen, method, backbone, settings)
-    if not isinstance(model, Trainable):
-        return _adapter(model, chosen, settings, training=None)
-    # Shots are drawn before classes are cut, as in the literature: the stream of draws covers all classes.
-    seed = settings.training.seed
-    drawn = few_shot(dataset, shots=settings.shots, seed=seed, allow_fewer=settings.allow_fewer)
-    return _train(model, select_classes(drawn, settings.classes), settings)
+    return _fit(*_prepare(dataset, method, backbone, settings), settings)
+
+
+def fit_into(
+    out: Path,
+    dataset: ImageDataset,
+    method: MethodConfig,
+    backbone: Backbone,
+    settings: FitSettings = DEFAULT_SETTINGS,
+    *,
+    force: bool = False,
+) -> Adapter:
+    """`fit`, saved in a folder: killed at any moment, the same call does what is left to do.
+
+    Args:
+        out: folder of the adapter; its checkpoint lies there until the adapter does.
+        dataset: class names and training images.
+        method: settings of the method.
+        backbone: frozen towers.
+        settings: shots, classes, training and caching; `checkpoint` plays no part.
+        force: train again, and replace the adapter that is there.
+
+    Returns:
+        The adapter: the one in `out`, if the same call has finished before.
+
+    Raises:
+        InputError: as `fit` does; if another adapter lies in `out` and `force` is false; or if another process works
+            there.
+
+    Example:
+        >>> import cdc, tempfile
+        >>> data = cdc.ImageDataset("pets", ("cat", "dog"), train=(), validation=(), test=())
+        >>> out = Path(tempfile.mkdtemp())
+        >>> fit_into(out, data, cdc.ZeroShotConfig(), cdc.load_backbone("picto")).class_names
+        ('cat', 'dog')
+        >>> sorted(path.name for path in out.iterdir())
+        ['adapter.safetensors', 'card.json']
+    """
+    model, shots, card = _prepare(dataset, method, backbone, settings)
+    with in_use(out):
+        adapter = None if force else _finished(out, card, backbone)
+        if adapter is None:
+            refuse_overwrite(out / CARD, force=force)
+            adapter = _train(model, shots, card, replace(settings, checkpoint=out / CHECKPOINT))
+            adapter.save(out, force=force)
+        discard_checkpoints(out / CHECKPOINT)
+    return adapter
 
 
 def fit_shots(
@@ -95,10 +141,23 @@ def fit_shots(
         backbone: frozen towers.
         settings: training and caching; `shots`, `classes` and `allow_fewer` play no part.
     """
+    settings = replace(settings, classes="all")
     model = _build(dataset, method, backbone, settings)
+    return _fit(model, dataset, _card(model, dataset, settings), settings)
+
+
+def _prepare(
+    dataset: ImageDataset, method: MethodConfig, backbone: Backbone, settings: FitSettings
+) -> tuple[Method, ImageDataset, AdapterCard]:
+    """The untrained method, its shots, and the card as far as it can be written now."""
+    chosen = select_classes(dataset, settings.classes)
+    model = _build(chosen, method, backbone, settings)
     if isinstance(model, Trainable):
-        return _train(model, dataset, settings)
-    return _adapter(model, dataset, settings, training=None)
+        # Shots are drawn before classes are cut, as in the literature: the stream of draws covers all classes.
+        seed = settings.training.seed
+        drawn = few_shot(dataset, shots=settings.shots, seed=seed, allow_fewer=settings.allow_fewer)
+        chosen = select_classes(drawn, settings.classes)
+    return model, chosen, _card(model, chosen, settings)
 
 
 def _build(dataset: ImageDataset, method: MethodConfig, backbone: Backbone, settings: FitSettings) -> Method:
@@ -106,9 +165,27 @@ def _build(dataset: ImageDataset, method: MethodConfig, backbone: Backbone, sett
     return build_method(method, backbone, task)
 
 
-def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Adapter:
+def _fit(model: Method, dataset: ImageDataset, card: AdapterCard, settings: FitSettings) -> Adapter:
+    adapter = _train(model, dataset, card, settings)
+    if settings.checkpoint:
+        discard_checkpoints(settings.checkpoint)
+    return adapter
+
+
+def _finished(out: Path, card: AdapterCard, backbone: Backbone) -> Adapter | None:
+    """The adapter in `out`, if it is sound and what `card` asks for."""
+    try:
+        found = load_adapter(out, backbone=backbone)
+    except InputError:
+        return None
+    return found if found.card.is_of(card) else None
+
+
+def _train(model: Method, dataset: ImageDataset, card: AdapterCard, settings: FitSettings) -> Adapter:
+    if card.training is None or not isinstance(model, Trainable):
+        return Adapter(model, card)
     config, name = settings.training, model.config.name
-    plan = ViewPlan(settings.augmentation or model.trains_on.augmentation, views=settings.views)
+    plan = _views(model, settings)
 
     def run(
         model: Trainable, dataset: ImageDataset, label: str, checkpoint: Path | None
@@ -127,44 +204,38 @@ def _train(model: Trainable, dataset: ImageDataset, settings: FitSettings) -> Ad
         run(half, part, f"rehearsing {name}, {number} of 2", checkpoints[number])
         return half
 
-    checkpoints = [_beside(settings.checkpoint, number) for number in range(3)]
+    checkpoints = [settings.checkpoint and of_rehearsal(settings.checkpoint, number) for number in range(3)]
     seconds = 0.0
     if model.rehearses and (
         rehearsals := rehearse(dataset, model.backbone, rehearsal, seed=config.seed, cache=settings.cache)
     ):
         model.learn_from(rehearsals)
     losses, unreadable = run(model, dataset, f"training {name}", checkpoints[0])
-    record = TrainingRecord(
-        config=config,
-        losses=losses,
-        seconds=seconds,
-        views=settings.views,
-        augmentation=plan.set,
-        unreadable=tuple(f"{path}: {reason}" for path, reason in unreadable),
-    )
-    for checkpoint in checkpoints:
-        if checkpoint is not None:
-            checkpoint.unlink(missing_ok=True)
-    return _adapter(model, dataset, settings, training=record)
+    left_out = tuple(f"{path}: {reason}" for path, reason in unreadable)
+    record = replace(card.training, losses=losses, seconds=seconds, unreadable=left_out)
+    return Adapter(model, replace(card, training=record))
 
 
-def _beside(checkpoint: Path | None, number: int) -> Path | None:
-    """The checkpoint of a rehearsal lies beside that of the training, which is number 0."""
-    return checkpoint.with_stem(f"{checkpoint.stem}-{number}") if checkpoint and number else checkpoint
+def _views(model: Trainable, settings: FitSettings) -> ViewPlan:
+    return ViewPlan(settings.augmentation or model.trains_on.augmentation, views=settings.views)
 
 
-def _adapter(
-    model: Method, dataset: ImageDataset, settings: FitSettings, *, training: TrainingRecord | None
-) -> Adapter:
+def _card(model: Method, dataset: ImageDataset, settings: FitSettings) -> AdapterCard:
+    """The card of an adapter before its training, of which nothing but the settings is known yet."""
+    training, shots = None, 0
+    if isinstance(model, Trainable):
+        plan = _views(model, settings)
+        training = TrainingRecord(settings.training, (), 0.0, views=plan.views, augmentation=plan.set, unreadable=())
+        shots = max(Counter(example.label for example in dataset.train).values(), default=0)
     data = DataRecord(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
         split_source=dataset.split_source,
-        shots=settings.shots if training else 0,
+        shots=shots,
         seed=settings.training.seed,
         classes=settings.classes,
     )
-    card = AdapterCard(
+    return AdapterCard(
         method=model.config,
         backbone=BackboneRecord.of(model.backbone),
         class_names=dataset.class_names,
@@ -173,4 +244,3 @@ def _adapter(
         training=training,
         provenance=provenance(str(model.backbone.device)),
     )
-    return Adapter(model, card)

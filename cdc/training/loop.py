@@ -49,7 +49,7 @@ def train(
     optimizer = _optimizer(method, config)
     identity = {
         "method": method_record(method.config),
-        "backbone": method.backbone.fingerprint,
+        "backbone": method.backbone.identity,
         "training": asdict(config),
         "data": shots.fingerprint,
     }

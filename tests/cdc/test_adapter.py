@@ -1,8 +1,11 @@
 """An adapter that is saved, moved, loaded, damaged and asked about new classes."""
 
+import hashlib
 import io
 import json
 import os
+import random
+import shutil
 import weakref
 from dataclasses import replace
 
@@ -154,20 +157,153 @@ def test_damage_is_named(tiny_backbone, dataset, settings, tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(cdc.InputError, match="its checksum differs"):
+    with pytest.raises(cdc.InputError, match="their checksum differs"):
         cdc.load_adapter(tmp_path)
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(cdc.InputError, match="must be JSON"):
         cdc.load_adapter(tmp_path)
 
 
-def test_another_backbone_is_refused(tiny_backbone, dataset, settings, tmp_path):
-    cdc.fit(dataset, cdc.CoOpConfig(), tiny_backbone, settings).save(tmp_path)
-    card = json.loads((tmp_path / "card.json").read_text())
-    card["backbone"]["fingerprint"] = "0" * 24
-    (tmp_path / "card.json").write_text(json.dumps(card))
-    with pytest.raises(cdc.InputError, match="must have the weights the adapter was trained on"):
-        cdc.load_adapter(tmp_path)
+def rewrite(folder, *, change=dict, weights=None):
+    """Change card or weights of an adapter as someone would who knows how its checksum is made."""
+    from safetensors.torch import load_file, save
+
+    card = json.loads((folder / "card.json").read_text())
+    del card["sha256"]
+    change(card)
+    file = folder / "adapter.safetensors"
+    content = save(weights(load_file(file))) if weights else file.read_bytes()
+    (folder / "adapter.safetensors").write_bytes(content)
+    text = json.dumps(card, sort_keys=True)
+    digest = hashlib.sha256(text.encode() + b"\n" + content).hexdigest()
+    (folder / "card.json").write_text(json.dumps({"sha256": digest, **card}))
+
+
+@pytest.fixture(scope="module")
+def coop_folder(tiny_backbone, dataset, settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("coop")
+    cdc.fit(dataset, cdc.CDCConfig(templates=2, calibrate=False), tiny_backbone, settings).save(folder)
+    return folder
+
+
+@pytest.fixture
+def saved(coop_folder, tmp_path):
+    return shutil.copytree(coop_folder, tmp_path / "copy")
+
+
+def test_another_backbone_is_refused_in_every_precision(saved, tiny_clip_folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    assert cdc.load_adapter(saved, backbone=cdc.load_backbone(str(tiny_clip_folder), precision="bf16"))
+    other = shutil.copytree(tiny_clip_folder, tmp_path / "other")
+    weights = load_file(other / "open_clip_model.safetensors")
+    save_file({name: value + 1e-3 for name, value in weights.items()}, other / "open_clip_model.safetensors")
+    for precision in ("fp32", "bf16"):
+        backbone = cdc.load_backbone(str(other), precision=precision)
+        with pytest.raises(cdc.InputError, match="must have the weights the adapter was trained on"):
+            cdc.load_adapter(saved, backbone=backbone)
+
+
+def test_every_flipped_bit_of_an_adapter_is_noticed(saved, tiny_backbone):
+    for name in ("card.json", "adapter.safetensors"):
+        whole = (saved / name).read_bytes()
+        for place in random.Random(0).sample(range(len(whole)), 150):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << place % 8
+            (saved / name).write_bytes(flipped)
+            try:
+                cdc.load_adapter(saved, backbone=tiny_backbone)
+            except cdc.InputError as error:
+                assert "\n" not in str(error)  # noqa: PT017 - what follows a bit is one of many errors
+            else:  # between two fields
+                assert json.loads(whole) == json.loads(bytes(flipped))
+        (saved / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card.pop("data"), "AdapterCard must hold .*data.*; received none of data"),
+        (lambda card: card.update(extra=1), "AdapterCard must hold only .*; received extra"),
+        (lambda card: card.update(class_names="dogs"), "class_names of AdapterCard must be"),
+        (lambda card: card.update(class_names=["red", " "]), "1 to 25,000 class names, none of them empty"),
+        (lambda card: card.update(class_names=["red"] * 100_000), "received 100,000"),
+        (lambda card: card.update(template="a photo"), "template must contain '{}' exactly once"),
+        (lambda card: card.update(method=None), "a card must hold the settings of a method"),
+        (lambda card: card["method"].update(templates=10**9), "templates must be at most 1,000"),
+        (lambda card: card["method"].update(context_tokens=10**9), "must fit the 24 tokens"),
+        (lambda card: card["method"].update(templates=3), "must be those of its method: contexts"),
+        (lambda card: card["training"].update(losses=["low"]), "losses of TrainingRecord must be"),
+        (lambda card: card["training"].update(epochs=1.5), "epochs of TrainingConfig must be int"),
+        (
+            lambda card: card["backbone"].update(precision="int8"),
+            "precision of BackboneRecord must be .*; received 'int8'",
+        ),
+        (lambda card: card.update(format=3), "must have format 4; received 3"),
+    ],
+)
+def test_a_card_that_was_made_up_is_one_clear_error(saved, change, message):
+    rewrite(saved, change=change)
+    with pytest.raises(cdc.InputError, match=message):
+        cdc.load_adapter(saved)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (lambda found: found | {"contexts": found["contexts"] * float("nan")}, "must be finite; received contexts"),
+        (lambda found: found | {"level": found["level"] + float("inf")}, "must be finite; received level"),
+        (lambda found: {"level": found["level"]}, "must be those of its method"),
+        (lambda found: found | {"contexts": found["contexts"].double()}, "must be those of its method"),
+    ],
+)
+def test_weights_that_were_made_up_are_one_clear_error(saved, tiny_backbone, weights, message):
+    rewrite(saved, weights=weights)
+    with pytest.raises(cdc.InputError, match=message):
+        cdc.load_adapter(saved, backbone=tiny_backbone)
+
+
+@pytest.mark.parametrize("text", [b"\xff{}", b"[" * 100_000, b"[]", b'{"format": NaN}', b'{"format": 1e999}'])
+def test_a_card_that_is_no_json_of_a_card_is_one_clear_error(saved, text):
+    (saved / "card.json").write_bytes(text)
+    with pytest.raises(cdc.InputError, match=r"must be JSON; |must have format 4; received"):
+        cdc.load_adapter(saved)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tiny_backbone, dataset, settings, tmp_path):
+    adapter = cdc.fit(dataset, cdc.CoOpConfig(), tiny_backbone, settings)
+    with torch.no_grad():
+        adapter.method.contexts[0, 0, 0] = float("nan")
+    with pytest.raises(cdc.InputError, match="must be finite; received contexts with NaN"):
+        adapter.save(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("method", [cdc.ZeroShotConfig(), cdc.CDCConfig(templates=1, calibrate=False)])
+def test_an_answer_that_is_nan_is_none(tiny_backbone, dataset, settings, method):
+    from dataclasses import replace
+
+    adapter = cdc.fit(dataset, method, tiny_backbone, replace(settings, training=cdc.TrainingConfig(epochs=1)))
+    adapter.method.backbone = replace(tiny_backbone, logit_scale=float("nan"))
+    with pytest.raises(cdc.InputError, match="must be finite; received NaN or infinity for 2 of 2 images"):
+        adapter.classify([example.path for example in dataset.test[:2]], cache=None)
+
+
+def test_the_card_has_the_shots_that_were_counted(tiny_backbone, dataset, settings):
+    from dataclasses import replace
+
+    config = cdc.CoOpConfig()
+    drawn = cdc.few_shot(dataset, shots=3, seed=1)
+    assert (
+        cdc.fit_shots(
+            drawn, config, tiny_backbone, cdc.FitSettings(shots=16, training=settings.training)
+        ).card.data.shots
+        == 3
+    )
+    fewer = replace(settings, shots=100, allow_fewer=True)
+    most = max(sum(e.label == label for e in dataset.train) for label in range(4))
+    assert cdc.fit(dataset, config, tiny_backbone, fewer).card.data.shots == most
+    assert cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings).card.data.shots == 0
 
 
 def test_an_interrupted_fit_continues_from_its_checkpoint(tiny_backbone, dataset, settings, tmp_path):

@@ -1,11 +1,13 @@
 """`adapt`, `evaluate` and `predict` as a person types them."""
 
 import json
+import shutil
 
 import pytest
 
 import cdc
 from causalvlm.cli.main import run
+from cdc.files import in_use
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +102,16 @@ def test_a_mistake_is_one_line_and_exit_2(arguments, message, colour_folder, tin
 
 def test_an_existing_adapter_is_not_trained_over(adapted, colour_folder, tiny_clip_folder, capsys):
     before = (adapted / "adapter.safetensors").read_bytes()
-    arguments = ["adapt", str(colour_folder), "--backbone", str(tiny_clip_folder), "--out", str(adapted)]
+    arguments = [
+        "adapt",
+        str(colour_folder),
+        "--backbone",
+        str(tiny_clip_folder),
+        "--shots",
+        "4",
+        "--out",
+        str(adapted),
+    ]
     assert run(arguments) == 2
     assert "pass --force" in capsys.readouterr().err
     assert (adapted / "adapter.safetensors").read_bytes() == before
@@ -122,3 +133,71 @@ def test_mistakes_that_would_show_after_the_work_are_named_before_it(colour_fold
     assert not (tmp_path / "adapter").exists()
     assert run(["predict", "no-folder", "a.jpg", "--class-name", "dog", "--class-name", "Dog"]) == 2
     assert "received 'dog' and 'Dog'" in capsys.readouterr().err
+
+
+class Killed(BaseException):
+    """What stands for a kill: nothing catches it."""
+
+
+def dies(*_arguments, **_options):
+    raise Killed
+
+
+@pytest.fixture
+def command(colour_folder, tiny_clip_folder, tmp_path):
+    return [
+        "adapt", str(colour_folder), "--backbone", str(tiny_clip_folder), "--shots", "4", "--epochs", "1",
+        "--set", "templates=1", "--out", str(tmp_path / "adapter"), "--json", str(tmp_path / "adapt.json"),
+    ]  # fmt: skip
+
+
+def contents(folder):
+    """What is there, but for the times of the trainings."""
+    card = json.loads((folder / "card.json").read_text())
+    del card["sha256"], card["training"]["seconds"]
+    return {file.name for file in folder.iterdir()}, (folder / "adapter.safetensors").read_bytes(), card
+
+
+def test_the_same_command_finishes_after_a_kill_at_any_moment(command, tmp_path, monkeypatch):
+    out, result = tmp_path / "adapter", tmp_path / "adapt.json"
+    places = [
+        "cdc.training.fit.Adapter.save",  # trained, rehearsals included
+        "cdc.adapter.write_json",  # weights without a card
+        "cdc.training.fit.discard_checkpoints",  # the adapter beside its checkpoint
+        "causalvlm.cli.adapt._evaluate",
+        "causalvlm.cli.adapt.write_result",
+    ]
+    assert run(command) == 0
+    whole, scores = contents(out), json.loads(result.read_text())["accuracy"]
+    assert run(command) == 0  # killed when all was done
+    assert contents(out) == whole
+    shutil.rmtree(out)
+    result.unlink()
+    for place in places:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, dies)
+            with pytest.raises(Killed):
+                run(command)
+        assert not result.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("cdc.training.fit._train", dies)  # the adapter is there, and is not trained again
+        assert run(command) == 0
+    assert contents(out) == whole
+    assert json.loads(result.read_text())["accuracy"] == scores
+
+
+def test_what_other_settings_made_is_not_replaced(command, tmp_path, capsys):
+    assert run(command) == 0
+    before = contents(tmp_path / "adapter")
+    assert run([*command, "--seed", "5"]) == 2
+    assert "output must not exist yet" in capsys.readouterr().err
+    assert contents(tmp_path / "adapter") == before
+    (tmp_path / "adapt.json").write_text('{"mine": 1}')
+    assert run(command) == 2
+    assert (tmp_path / "adapt.json").read_text() == '{"mine": 1}'
+
+
+def test_a_folder_in_use_is_refused(command, tmp_path, capsys):
+    with in_use(tmp_path / "adapter"):
+        assert run(command) == 2
+    assert "is in use by another" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -141,6 +142,13 @@ class TestWeights:
         assert not caplog.records
 
 
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("false",)
+
+
 class TestMistakes:
     @pytest.mark.parametrize(
         ("name", "near"),
@@ -200,6 +208,14 @@ class TestMistakes:
         with pytest.raises(cdc.InputError, match=f"the weights of '{TINY}' .*{name}.* must load; ") as error:
             cdc.load_backbone(TINY, str(tmp_path / name))
         one_line(error)
+
+    def test_a_file_with_code_in_it_is_refused_in_our_own_words(self, architecture: Path, tmp_path: Path) -> None:
+        assert architecture.exists()
+        torch.save({"state_dict": {"weight": Malicious()}}, tmp_path / "weights.pt")
+        with pytest.raises(cdc.InputError, match=r"must load; it holds \w+.system, which is code") as error:
+            cdc.load_backbone(TINY, str(tmp_path / "weights.pt"))
+        assert "pass the weights as .safetensors" in one_line(error)
+        assert "weights_only" not in str(error.value)
 
     def test_a_directory_without_configuration(self, tmp_path: Path) -> None:
         with pytest.raises(cdc.InputError, match=r"must load; .* A directory needs open_clip_config.json") as error:
@@ -306,7 +322,7 @@ class TestFingerprint:
         here = [cdc.load_backbone(str(model_folder(kind))).fingerprint for kind in ("openai", "bert")]
         assert done.stdout.split() == here
 
-    def test_it_sees_a_single_weight_and_the_precision(
+    def test_it_sees_a_single_weight_and_leaves_the_precision_to_the_identity(
         self, model_folder: Callable[[str], Path], tmp_path: Path
     ) -> None:
         folder = shutil.copytree(model_folder("openai"), tmp_path / "copy")
@@ -315,10 +331,9 @@ class TestFingerprint:
         state["token_embedding.weight"][12345, 7] += 1e-3
         save_file(state, folder / "open_clip_model.safetensors")
         after = cdc.load_backbone(str(folder))
-        assert (
-            len({before.fingerprint, after.fingerprint, cdc.load_backbone(str(folder), precision="bf16").fingerprint})
-            == 3
-        )
+        half = cdc.load_backbone(str(folder), precision="bf16")
+        assert before.fingerprint != after.fingerprint == half.fingerprint
+        assert (after.identity, half.identity) == (after.fingerprint, f"{after.fingerprint}-bf16")
 
     @pytest.mark.parametrize(
         ("part", "change"), [("preprocess_cfg", {"mean": [0.1, 0.2, 0.3]}), ("model_cfg", {"quick_gelu": True})]

@@ -122,6 +122,31 @@ def test_a_checkpoint_of_another_run_is_refused(tiny_backbone, tmp_path):
         train(make_method(tiny_backbone), replace(shots, fingerprint="other"), CONFIG, checkpoint=tmp_path / "c")
 
 
+@pytest.mark.parametrize("damage", ["bit of a tensor", "bit of the header", "cut", "empty", "text", "no checksum"])
+def test_a_damaged_checkpoint_is_one_clear_error(tiny_backbone, tmp_path, damage):
+    shots, path = make_shots(tiny_backbone, templates=2), tmp_path / "c"
+    train(make_method(tiny_backbone), shots, replace(CONFIG, epochs=1), checkpoint=path)
+    content = bytearray(path.read_bytes())
+    match damage:
+        case "bit of a tensor":
+            content[-1] ^= 1
+        case "bit of the header":
+            content[content.index(b'"losses":"[') + len(b'"losses":"[')] ^= 1  # a digit of the loss
+        case "cut":
+            del content[-10:]
+        case "empty":
+            content.clear()
+        case "text":
+            content = bytearray(b"no checkpoint at all")
+        case "no checksum":
+            content = content.replace(b"sha256", b"sha257")
+    path.write_bytes(content)
+    with pytest.raises(
+        cdc.InputError, match=r"must be as it was saved; .* is damaged. Delete that file to start again"
+    ):
+        train(make_method(tiny_backbone), shots, replace(CONFIG, epochs=1), checkpoint=path)
+
+
 def test_seeds_matter_and_repeat(tiny_backbone):
     shots = make_shots(tiny_backbone, templates=2)
 
