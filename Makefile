@@ -10,8 +10,12 @@ QUICK := tests/cdc/beliefs tests/cdc/methods tests/cdc/test_adapter.py \
 	tests/causalvlm/refutation/test_bounds_and_sensitivity.py tests/causalvlm/test_intervals.py \
 	tests/causalvlm/cli/test_adapt.py tests/test_architecture.py tests/test_tables.py
 
+# The paper's figures and tables in its order; those on photographs need $CAUSALVLM_DATA.
+PAPER := task_misalignment data_misalignment picto_base_to_new caltech_base_to_new cross_dataset pacs_generalization \
+	cdc_components cdc_ablation cdc_templates
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check bench notebooks paper
+.PHONY: help demo test quick check torture bench notebooks paper
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -38,11 +42,15 @@ check: .venv/.installed  ## format, lint, types, import contracts, dead code
 	$(BIN)/vulture
 
 # Exit 2: a script has said what it needs and this machine lacks.
+torture: .venv/.installed  ## a thousand malformed inputs, half an hour; counts as JSON in analyses/results
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.robustness.torture --json analyses/results/torture.json
+
 bench: .venv/.installed  ## speed and memory, results as JSON in benchmarks/results
 	for script in benchmarks/*.py; do $(BIN)/python $$script || [ $$? -eq 2 ] || exit 1; done
 
 notebooks: .venv/.installed  ## run every notebook source as a script
 	for source in notebooks/*.py; do MPLBACKEND=agg $(BIN)/python $$source || exit 1; done
 
-paper: .venv/.installed  ## regenerate every table and figure from analyses/
-	for script in analyses/*.py; do $(BIN)/python $$script || exit 1; done
+paper: .venv/.installed  ## regenerate the paper's tables and figures, hours; ARGS=--smoke tries them in minutes
+	for script in $(PAPER); do $(BIN)/python analyses/$$script.py $(ARGS) || exit 1; done
+	$(BIN)/python analyses/tables.py

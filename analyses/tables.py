@@ -26,27 +26,6 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def _percent(value: dict[str, float]) -> str:
-    return f"{100 * value['mean']:.1f} ± {100 * value['std']:.1f}"
-
-
-def base_to_new() -> str:
-    """Caltech-101 base-to-new, mean and standard deviation over seeds."""
-    results = _read(RESULTS / "caltech_base_to_new.json")
-    lines = [
-        "| method | base | new | harmonic mean | HM of means | ECE base / new | OOD AUROC | minutes |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in results["methods"].items():
-        ece = f"{row['base_ece']['mean']:.3f} / {row['new_ece']['mean']:.3f}"
-        lines.append(
-            f"| {name} | {_percent(row['base_accuracy'])} | {_percent(row['new_accuracy'])} | "
-            f"{_percent(row['harmonic_mean'])} | {100 * row['harmonic_mean_of_means']:.1f} | {ece} | "
-            f"{row['ood_auroc']['mean']:.3f} | {row['seconds']['mean'] / 60:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def text_encoding() -> str:
     """Speed and memory of the text path against the usual way."""
     results = _read(BENCHMARKS / "text_encoding.json")["results"]
@@ -230,24 +209,92 @@ def picto_effects() -> str:
     return "\n".join(lines) + "\n"
 
 
-def cdc_ablation() -> str:
-    """CDC's defaults against alternatives, averaged over the data sets for choosing."""
-    results = _read(RESULTS / "cdc_ablation.json")
+def _grid(name: str, *, group: str | None = None, dataset: str | None = None) -> str:
+    """Base-to-new, all methods of a grid: averages over its data sets or a group of them, or one data set."""
+    results = _read(RESULTS / f"{name}.json")
+    part = results["groups"][group] if group else {"average": results["table"], "paired": results["paired"]}
     lines = [
-        "| setting | base | new | HM | HM, difference | joint | OpenworldAUC | OOD AUROC | ECE base / new |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| method | augmentation | base | new | HM | HM, difference | joint | OpenworldAUC | OOD AUROC | "
+        "ECE base / new | AURC base / new |",
+        "|---" * 11 + "|",
     ]
-    for row in results["table"]:
-        if row["dataset"] is not None:
+    for row in part["average"]:
+        if row["dataset"] != dataset:
             continue
-        means, label = row["means"], row["method"]
-        scores = ("base_accuracy", "new_accuracy", "harmonic_mean_of_means")
-        cells = [f"{100 * means[score]:.1f}" for score in scores]
-        paired = results["paired"].get(label)
+        score = partial(_cell, row)
+        cells = [row["method"], row["augmentation"] or "\N{EN DASH}"]
+        cells += [score("base_accuracy"), score("new_accuracy")]
+        cells.append(score("harmonic_mean" if dataset else "harmonic_mean_of_means"))
+        paired = part["paired"].get(row["method"])
         cells.append(_interval(_named(paired["harmonic_mean"]) if paired else None, 100, 1))
-        cells += [f"{100 * means[score]:.1f}" for score in ("joint_accuracy", "openworld_auc", "ood_auroc")]
-        cells.append(f"{100 * means['base_ece']:.1f} / {100 * means['new_ece']:.1f}")
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+        cells += [score("joint_accuracy"), score("openworld_auc"), score("ood_auroc")]
+        cells += [f"{score('base_' + metric)} / {score('new_' + metric)}" for metric in ("ece", "aurc")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: dict[str, Any], score: str) -> str:
+    """Percent, with the standard deviation over seeds where it is of one data set."""
+    spread = row["stds"].get(score)
+    return f"{100 * row['means'][score]:.1f}" + (f" ± {100 * spread:.1f}" if spread is not None else "")
+
+
+def transfer(name: str) -> str:
+    """Trained on one data set, tested on others: a column for each."""
+    results = _read(RESULTS / f"{name}.json")
+    targets = list(dict.fromkeys(row["dataset"] for row in results["table"] if row["dataset"]))
+    rows = {(row["method"], row["dataset"]): row for row in results["table"]}
+    heads = [
+        "method",
+        "augmentation",
+        "source",
+        *(target.split("/")[-1] for target in targets),
+        "average",
+        "difference",
+    ]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for method in results["methods"]:
+        average, paired = rows[method, None], results["paired"].get(method)
+        cells = [method, average["augmentation"] or "\N{EN DASH}", _cell(rows[method, targets[0]], "source_accuracy")]
+        cells += [_cell(rows[method, target], "target_accuracy") for target in targets]
+        cells.append(_cell(average, "target_accuracy"))
+        cells.append(_interval(_named(paired["target_accuracy"]) if paired else None, 100, 1))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def cdc_templates() -> str:
+    """Every template alone, and all of them fused."""
+    results = _read(RESULTS / "cdc_templates.json")
+    lines = ["| opinion | base | new | HM | ECE base / new | AURC base / new |", "|---|---|---|---|---|---|"]
+    for name, mean in results["mean"].items():
+        cells = [f"{100 * mean[score]:.1f}" for score in ("base_accuracy", "new_accuracy", "harmonic_mean")]
+        cells += [f"{100 * mean[f'base_{score}']:.1f} / {100 * mean[f'new_{score}']:.1f}" for score in ("ece", "aurc")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def number_of_templates() -> str:
+    """M: accuracy and parameters on the data sets for choosing, and images a second as a share of zero-shot's."""
+    rows = {row["method"]: row for row in _read(RESULTS / "cdc_ablation.json")["table"] if row["dataset"] is None}
+    speed = _read(BENCHMARKS / "adaptation.json")
+    lines = ["| M | base | new | HM | parameters | images a second, of zero-shot's |", "|---|---|---|---|---|---|"]
+    for count in (1, 2, 4, 8):
+        means = rows["cdc" if count == speed["templates"] else f"M = {count}"]["means"]
+        cells = [f"{100 * means[score]:.1f}" for score in ("base_accuracy", "new_accuracy", "harmonic_mean_of_means")]
+        ratio = speed["predict_ratio"][f"M = {count}"]
+        cells += [f"{means['parameters']:,.0f}", f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"]
+        lines.append(f"| {count} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def task_misalignment() -> str:
+    """How many pictures find their description, their class, and the former without the latter."""
+    results = _read(RESULTS / "task_misalignment.json")["mean"]
+    lines = ["| data sets | description found | class found | description found, class missed |", "|---|---|---|---|"]
+    for group, row in results.items():
+        cells = [f"{100 * row[key]:.0f} %" for key in ("description", "class")]
+        lines.append(f"| {group} | {' | '.join(cells)} | {100 * row['misaligned']:.0f} % of the former |")
     return "\n".join(lines) + "\n"
 
 
@@ -260,11 +307,15 @@ def _signed(value: float) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "base-to-new": base_to_new,
+    "pacs-generalization": partial(transfer, "pacs_generalization"),
+    "cdc-components": partial(_grid, "cdc_components"),
+    "cdc-templates": cdc_templates,
+    "number-of-templates": number_of_templates,
+    "task-misalignment": task_misalignment,
     "text-encoding": text_encoding,
     "adaptation": adaptation,
     "choose-settings": choose_settings,
-    "cdc-ablation": cdc_ablation,
+    "cdc-ablation": partial(_grid, "cdc_ablation"),
     "pacs": pacs,
     "picto-effects": picto_effects,
     "picto-zero-shot": picto_zero_shot,

@@ -63,12 +63,7 @@ class Classified:
     features: Float[Tensor, "rows dim"] | None
 
     def __post_init__(self) -> None:
-        broken = ~torch.isfinite(self.prediction.probabilities).all(-1)
-        if bool(broken.any()):
-            raise InputError(
-                f"a prediction must be finite; received NaN or infinity for {int(broken.sum())} of {len(broken)} "
-                "images. Load the backbone in fp32, or train the adapter again at a lower learning rate."
-            )
+        _require_finite(self.prediction)
 
 
 @final
@@ -143,9 +138,11 @@ class Adapter:
             batches = self._pixel_batches(images, advance)
             match classifier.reads:
                 case "features":
-                    return classifier(torch.cat([self.backbone.encode_images(pixels) for pixels in batches]))
+                    prediction = classifier(torch.cat([self.backbone.encode_images(pixels) for pixels in batches]))
                 case "pixels":
-                    return Prediction.join([classifier(pixels.to(self.backbone.device)) for pixels in batches])
+                    prediction = Prediction.join([classifier(pixels.to(self.backbone.device)) for pixels in batches])
+        _require_finite(prediction)
+        return prediction
 
     def _pixel_batches(
         self, images: Sequence[Image.Image | Path | str], advance: Callable[[], None]
@@ -308,4 +305,14 @@ def _require_same_layout(found: Mapping[str, Tensor], expected: Mapping[str, Ten
         raise InputError(
             f"the weights of an adapter must be those of its method: {', '.join(layout(expected).values()) or 'none'}; "
             f"received {short(list(layout(found).values()))}. Save the adapter again."
+        )
+
+
+def _require_finite(prediction: Prediction) -> None:
+    """NaN is no answer."""
+    broken = ~torch.isfinite(prediction.probabilities).all(-1)
+    if bool(broken.any()):
+        raise InputError(
+            f"a prediction must be finite; received NaN or infinity for {int(broken.sum())} of {len(broken)} "
+            "images. Load the backbone in fp32, or train the adapter again at a lower learning rate."
         )

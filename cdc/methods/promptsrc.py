@@ -23,6 +23,9 @@ from cdc.methods.schedule import TrainingConfig
 from cdc.prompts.templates import encode_ensemble, start_contexts
 from cdc.prompts.text_encoding import Prompts, encode_prompts, tokenize_prompts
 
+MOST_IMAGE_TOKENS = 1000
+"""Far more than anyone has trained; a setting beyond it is a mistake, or meant to exhaust the memory."""
+
 
 @dataclass(frozen=True)
 class PromptSRCConfig:
@@ -63,6 +66,8 @@ class PromptSRCConfig:
             require_at_least(name, getattr(self, name), 0)
         if not self.gpa_std > 0:
             raise InputError(f"gpa_std must be positive; received {self.gpa_std}.")
+        if self.image_tokens > MOST_IMAGE_TOKENS:
+            raise InputError(f"image_tokens must be at most {MOST_IMAGE_TOKENS}; received {self.image_tokens}.")
 
 
 @final

@@ -12,6 +12,13 @@ WARM_UP_RATE = 1e-5
 RATE_FACTORS = {"photo": 50, "picto": 5, "picto-unconfounded": 5}
 """By what to multiply learning rates that were published for CLIP models, for backbones that are not one."""
 
+OWN_RATE_FACTORS = {
+    (backbone, method): 1
+    for backbone in ("picto", "picto-unconfounded")
+    for method in ("coop", "cocoop", "maple", "promptsrc")
+}
+"""The same for methods that another factor suits better (`analyses/baseline_rates.py`; PromptSRC has MaPLe's)."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -64,7 +71,7 @@ def default_training(backbone_name: str, method: object = None) -> TrainingConfi
         5
     """
     published = getattr(method, "published", None)
-    factor = RATE_FACTORS.get(backbone_name, 1)
+    factor = OWN_RATE_FACTORS.get((backbone_name, getattr(method, "name", "")), RATE_FACTORS.get(backbone_name, 1))
     if isinstance(published, TrainingConfig):
         return replace(published, learning_rate=factor * published.learning_rate)
     recipe = TrainingConfig(epochs=15, batch_size=80) if backbone_name == "photo" else TrainingConfig()

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from cdc.adapter import Adapter
-from cdc.data.dataset import ImageDataset
+from cdc.data.dataset import ImageDataset, spoken
 from cdc.errors import InputError
 from cdc.evaluation import evaluate
 from cdc.images.encode import CacheFolder
@@ -43,8 +43,10 @@ def same_classes(datasets: Sequence[ImageDataset], shots: Sequence[int]) -> Plan
         (Skipped(dataset='birds', reason="has classes that pets has not, such as 'owl'"),)
     """
     source, *targets = datasets
-    known = set(source.class_names)
-    strange = {target.name: name for target in targets for name in reversed(target.class_names) if name not in known}
+    known = set(map(spoken, source.class_names))
+    strange = {
+        target.name: name for target in targets for name in reversed(target.class_names) if spoken(name) not in known
+    }
     kept = [target for target in targets if target.name not in strange]
     skipped = tuple(
         Skipped(target, f"has classes that {source.name} has not, such as {name!r}") for target, name in strange.items()

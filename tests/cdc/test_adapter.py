@@ -287,6 +287,8 @@ def test_an_answer_that_is_nan_is_none(tiny_backbone, dataset, settings, method)
     adapter.method.backbone = replace(tiny_backbone, logit_scale=float("nan"))
     with pytest.raises(cdc.InputError, match="must be finite; received NaN or infinity for 2 of 2 images"):
         adapter.classify([example.path for example in dataset.test[:2]], cache=None)
+    with pytest.raises(cdc.InputError, match="must be finite; received NaN or infinity for 2 of 2 images"):
+        adapter.predict([example.path for example in dataset.test[:2]])
 
 
 def test_the_card_has_the_shots_that_were_counted(tiny_backbone, dataset, settings):

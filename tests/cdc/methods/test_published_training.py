@@ -24,9 +24,12 @@ def test_defaults_are_the_published_ones(name):
     assert "published" not in {field.name for field in fields(config)}
 
 
-def test_the_rate_goes_with_the_backbone():
-    clip, picto = (cdc.default_training(backbone, cdc.MaPLeConfig()) for backbone in ("ViT-B-16", "picto"))
-    assert picto.learning_rate == 5 * clip.learning_rate
+@pytest.mark.parametrize(("name", "factor"), [("kgcoop", 5), ("maple", 1), ("coop", 1)])
+def test_the_rate_goes_with_the_backbone_and_the_method(name, factor):
+    config = cdc.method_config(name)
+    clip, picto, photo = (cdc.default_training(backbone, config) for backbone in ("ViT-B-16", "picto", "photo"))
+    assert picto.learning_rate == factor * clip.learning_rate
+    assert photo.learning_rate == 50 * clip.learning_rate
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

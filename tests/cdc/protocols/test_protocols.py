@@ -101,3 +101,11 @@ def test_every_run_is_one_line(run, source, sketches, tmp_path):
     run("cross-dataset", [source, sketches])
     lines = Path(tmp_path / "runs.jsonl").read_text().splitlines()
     assert len(lines) == 4
+
+
+def test_names_that_are_spoken_alike_are_the_same_class():
+    source = cdc.ImageDataset("bears", ("polar_bear", "Brown bear"), train=(), validation=(), test=())
+    target = replace(source, name="sketches", class_names=("brown_bear", "polar bear"))
+    plan = cdc.PROTOCOLS["domain-generalization"].plan([source, target], [16])
+    assert not plan.skipped
+    assert plan.cases[0].targets == (target,)
