@@ -63,7 +63,7 @@ class Classified:
     features: Float[Tensor, "rows dim"] | None
 
     def __post_init__(self) -> None:
-        _require_finite(self.prediction)
+        _require_answers(self.prediction)
 
 
 @final
@@ -141,7 +141,7 @@ class Adapter:
                     prediction = classifier(torch.cat([self.backbone.encode_images(pixels) for pixels in batches]))
                 case "pixels":
                     prediction = Prediction.join([classifier(pixels.to(self.backbone.device)) for pixels in batches])
-        _require_finite(prediction)
+        _require_answers(prediction)
         return prediction
 
     def _pixel_batches(
@@ -308,7 +308,7 @@ def _require_same_layout(found: Mapping[str, Tensor], expected: Mapping[str, Ten
         )
 
 
-def _require_finite(prediction: Prediction) -> None:
+def _require_answers(prediction: Prediction) -> None:
     """NaN is no answer."""
     broken = ~torch.isfinite(prediction.probabilities).all(-1)
     if bool(broken.any()):
