@@ -100,7 +100,7 @@ def test_a_warning_of_the_command_is_one_line():
         "command.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "causalvlm: one two\n")
+    assert (done.returncode, done.stderr) == (0, "causalvlm: warning: one two\n")
 
 
 def test_a_full_disk_names_the_file(tmp_path, monkeypatch):

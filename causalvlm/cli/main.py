@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import typer
+from PIL import Image
 from typer.exceptions import TyperException
 
 from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify, methods, protocol
@@ -98,11 +99,12 @@ def _outlet(stream: TextIO | None, descriptor: int) -> TextIO:
 
 
 def _warn(message: Warning | str, *_: object) -> None:
-    sys.stderr.write(f"causalvlm: {' '.join(str(message).split())}\n")
+    sys.stderr.write(f"causalvlm: warning: {' '.join(str(message).split())}\n")
 
 
 def main() -> None:
     """Entry point of the command: what it prints goes out whatever the terminal is, and a warning is one line."""
     sys.stdout, sys.stderr = _outlet(sys.stdout, 1), _outlet(sys.stderr, 2)
     warnings.showwarning = _warn
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound on pixels says it in our words
     sys.exit(run())

@@ -49,7 +49,7 @@ def test_the_smoke_measures_and_compares_every_method(smoke):
     for speed in smoke["speed"]["picto"].values():
         assert set(speed["steps"]) == set(cdc.METHODS) - {"zero-shot"}
         assert speed["steps"]["cdc"]["seconds"].keys() == {"min", "median", "max"}
-        assert min(speed[key]["median"] for key in ("epoch_seconds", "predict_ratio")) > 0
+        assert min(row["median"] for row in (speed["epoch_seconds"], *speed["predict_ratio"].values())) > 0
     assert smoke["text_encoding"]["fp32"]["dtd"]["seconds"].keys() == {"usual", "ours"}
     assert smoke["failures"] == []
     assert smoke["provenance"]["device"] == "cpu"
