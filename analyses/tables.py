@@ -298,6 +298,20 @@ def task_misalignment() -> str:
     return "\n".join(lines) + "\n"
 
 
+def torture() -> str:
+    """How many malformed inputs of each family were tried, and how they ended."""
+    results = _read(RESULTS / "torture.json")
+    lines = [
+        "| family | tried | answered | refused | defects | longest work | largest memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for family, row in results["families"].items():
+        counts = [str(row[key]) for key in ("tried", "answered", "refused", "defects")]
+        most = [f"{row['largest_seconds']:.1f} s", f"{row['largest_bytes'] / 2**30:.1f} GB"]
+        lines.append(f"| {family} | {' | '.join(counts + most)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _named(difference: dict[str, float]) -> dict[str, float]:
     return {"value": difference["mean"], "low": difference["low"], "high": difference["high"]}
 
@@ -312,6 +326,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cdc-templates": cdc_templates,
     "number-of-templates": number_of_templates,
     "task-misalignment": task_misalignment,
+    "torture": torture,
     "text-encoding": text_encoding,
     "adaptation": adaptation,
     "choose-settings": choose_settings,

@@ -32,5 +32,5 @@ def test_every_table_is_shown_somewhere():
 
 
 def test_a_changed_number_is_noticed():
-    page = "<!-- table: base-to-new -->\n99.9\n<!-- end -->"
+    page = "<!-- table: cdc-ablation -->\n99.9\n<!-- end -->"
     assert TABLES.fill(page) != page

@@ -230,7 +230,7 @@ def test_every_flipped_bit_of_an_adapter_is_noticed(saved, tiny_backbone):
         (lambda card: card.update(class_names=["red"] * 100_000), "received 100,000"),
         (lambda card: card.update(template="a photo"), "template must contain '{}' exactly once"),
         (lambda card: card.update(method=None), "a card must hold the settings of a method"),
-        (lambda card: card["method"].update(templates=10**9), "templates must be at most 1,000"),
+        (lambda card: card["method"].update(templates=10**9), "templates must be at most 1000"),
         (lambda card: card["method"].update(context_tokens=10**9), "must fit the 24 tokens"),
         (lambda card: card["method"].update(templates=3), "must be those of its method: contexts"),
         (lambda card: card["training"].update(losses=["low"]), "losses of TrainingRecord must be"),

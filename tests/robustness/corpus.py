@@ -15,6 +15,9 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from cdc.adapter import CARD, WEIGHTS
+from cdc.adapter import _checksum as checksum
+
 FORMS = (
     ("PNG", "RGB"), ("PNG", "P"), ("PNG", "I;16"), ("PNG", "LA"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("GIF", "P"),
     ("BMP", "RGB"), ("TIFF", "F"), ("TIFF", "CMYK"), ("WEBP", "RGBA"),
@@ -154,11 +157,11 @@ def _adapter(rng: Random, bench: Bench) -> tuple[str, list[str]]:
     shutil.copytree(bench.adapter, folder)
     file = rng.choice(sorted(path for path in folder.iterdir() if path.is_file()))
     way = rng.choice(("bytes", "bytes", "field", "field", "field", "tensor", "tensor", "odd"))
-    card = folder / "card.json"
+    card = folder / CARD
     if way == "field":
         what = _change_field(card, rng)
     elif way == "tensor":
-        what = _change_tensor(next(folder.glob("*.safetensors")), rng)
+        what = _change_tensor(folder / WEIGHTS, rng)
     elif way == "odd":
         file.unlink()
         what = f"{file.name}: {_odd_file(file, rng)}"
@@ -166,7 +169,21 @@ def _adapter(rng: Random, bench: Bench) -> tuple[str, list[str]]:
         change, data = _broken_bytes(file.read_bytes(), rng)
         file.write_bytes(data)
         what = f"{file.name}: {change}"
+    if way in ("field", "tensor") and rng.random() < 0.8:
+        what += ", signed again" * _sign(folder)
     return what, ["predict", str(folder), str(bench.picture())]
+
+
+def _sign(folder: Path) -> bool:
+    """Make the checksum right, as who makes up an adapter would; false if the card has none any more."""
+    try:
+        card = json.loads((folder / CARD).read_text())
+        card.pop("sha256")
+        card = {"sha256": checksum(card, (folder / WEIGHTS).read_bytes()), **card}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    (folder / CARD).write_text(json.dumps(card))
+    return True
 
 
 def _change_field(file: Path, rng: Random) -> str:
@@ -210,7 +227,7 @@ def _change_tensor(file: Path, rng: Random) -> str:
         case "gone":
             del tensors[name]
         case "huge":
-            tensors[name] = value + np.array(3e38, value.dtype)
+            tensors[name] = np.asarray(value + np.array(3e38, value.dtype))
         case _:
             tensors["stranger"] = np.zeros(3, np.float32)
     save_file(tensors, file)
