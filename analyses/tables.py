@@ -26,6 +26,11 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def _head(*heads: str) -> list[str]:
+    """The first two lines of a table."""
+    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+
+
 def text_encoding() -> str:
     """Speed and memory of the text path against the usual way."""
     results = _read(BENCHMARKS / "text_encoding.json")["results"]
@@ -101,7 +106,7 @@ def picto_zero_shot() -> str:
     """Zero-shot accuracy of the bundled models in four regimes, and what they lose from the first to the third."""
     results = _read(RESULTS / "picto_model_card.json")
     regimes = results["strength"]
-    lines = [f"| model | {' | '.join(regimes)} | drop |", "|---" * (len(regimes) + 2) + "|"]
+    lines = _head("model", *regimes, "drop")
     for name, row in results["models"].items():
         cells = [_spread(row["zero_shot"][regime]) for regime in regimes]
         lines.append(f"| `{name}` | {' | '.join(cells)} | {_spread(row['drop'])} |")
@@ -127,7 +132,7 @@ def _picto_collections(name: str) -> str:
     """Zero-shot accuracy of one bundled model by collection."""
     results = _read(RESULTS / "picto_model_card.json")
     rows = results["models"][name]["zero_shot"]
-    lines = [f"| collection | classes | {' | '.join(rows)} |", "|---" * (len(rows) + 2) + "|"]
+    lines = _head("collection", "classes", *rows)
     for collection, classes in results["classes"].items():
         cells = [f"{100 * row['collections'][collection]:.1f}" for row in rows.values()]
         lines.append(f"| {collection} | {classes} | {' | '.join(cells)} |")
@@ -193,7 +198,7 @@ def picto_effects() -> str:
         "coverage",
         "refused",
     )
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = _head(*heads)
     for row in results["effects"]:
         estimate, cells = row.get("estimate"), [f"{row['strength']:g}"]
         cells += [f"{row['factor']}: {row['treated']} against {row['control']}", _interval(row["margin"], 1, 2)]
@@ -252,7 +257,7 @@ def transfer(name: str) -> str:
         "average",
         "difference",
     ]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = _head(*heads)
     for method in results["methods"]:
         average, paired = rows[method, None], results["paired"].get(method)
         cells = [method, average["augmentation"] or "\N{EN DASH}", _cell(rows[method, targets[0]], "source_accuracy")]
