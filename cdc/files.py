@@ -6,9 +6,10 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from cdc.errors import InputError
 
@@ -16,7 +17,7 @@ PARTIAL = ".partial"
 """How the names of files end that are not yet whole."""
 
 LOCK = ".in-use"
-"""A file in an output folder that its process holds locked."""
+"""A file in an output folder that its process holds locked, with the names of what it is about to write."""
 
 
 def write_bytes(path: Path, content: bytes, *, force: bool = True, durable: bool = True) -> None:
@@ -103,31 +104,62 @@ def _lock(descriptor: int, *, unsupported: bool) -> bool:
 
 
 @contextmanager
-def in_use(folder: Path) -> Generator[None]:
+def in_use(folder: Path, *, writes: Sequence[Path] = (), force: bool = False) -> Generator[None]:
     """Hold `folder`, which is made if needed, so that no other process writes into it meanwhile.
 
     Args:
         folder: where output goes.
+        writes: files that are about to be written. What a killed process said here, the next may replace.
+        force: replace files that are there.
 
     Raises:
-        InputError: if another process holds it.
+        InputError: if another process holds the folder; or if one of `writes` exists, `force` is false, and it was
+            not left by a process that was killed.
 
     Example:
-        >>> with in_use(Path(tempfile.mkdtemp())):
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with in_use(folder, writes=[folder / "a.txt"]):
+        ...     write_bytes(folder / "a.txt", b"one")
+        >>> with in_use(folder, writes=[folder / "a.txt"]):
         ...     pass
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: output must not exist yet; received ...a.txt. Choose another name, or pass force=True.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / LOCK
-    with lock.open("ab") as stream:
+    with lock.open("a+b") as stream:
         if not _lock(stream.fileno(), unsupported=True) or not os.fstat(stream.fileno()).st_nlink:
             raise InputError(
                 f"an output folder must serve one process at a time; {folder} is in use by another. Wait until that "
                 "is done, or choose another folder."
             )
+        stream.seek(0)
+        unfinished = set(os.fsdecode(stream.read()).splitlines())
+        names = [str(path.absolute()) for path in writes]
         try:
+            for path, name in zip(writes, names, strict=True):
+                refuse_overwrite(path, force=force or name in unfinished)
+            _note(stream, [name for name in names if name not in unfinished])
+            unfinished.update(names)
             yield
+            unfinished.difference_update(names)
         finally:
-            lock.unlink(missing_ok=True)
+            if there := [name for name in unfinished if Path(name).exists()]:
+                stream.truncate(0)
+                _note(stream, there)
+            else:
+                lock.unlink(missing_ok=True)
+                if made:
+                    with suppress(OSError):  # it has something in it, as it should
+                        folder.rmdir()
+
+
+def _note(stream: IO[bytes], names: Iterable[str]) -> None:
+    """Append names to a file, a line each, for whoever reads it after a kill."""
+    stream.write(os.fsencode("".join(f"{name}\n" for name in names)))
+    stream.flush()
 
 
 def read_bytes(path: Path, *, most: int = 2**30) -> bytes:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 import cdc
-from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.cli.output import ForceOption, JsonOption, console, write_result
 from cdc.data.splits import LARGEST_SEED
-from cdc.files import refuse_overwrite, write_bytes
+from cdc.files import in_use, write_bytes
 
 REPORT = "report.html"
 
@@ -25,23 +25,21 @@ def demo(
     from causalvlm.demo.study import run_study
     from causalvlm.demo.wording import tell
 
-    check_json(json, force=force)
     report = out / REPORT
-    refuse_overwrite(report, force=force)
-    settings = DemoSettings(seed=seed)
-    result, pictures = run_study(settings)
-    page = to_page(result, pictures, settings, cdc.provenance())
-    write_bytes(report, page.encode(), force=force)
-    story = tell(result)
+    with in_use(out, writes=(report, *((json,) if json else ())), force=force):
+        settings = DemoSettings(seed=seed)
+        result, pictures = run_study(settings)
+        story = tell(result)
+        write_bytes(report, to_page(result, pictures, settings, cdc.provenance()).encode())
+        record = {
+            **result.to_record(),
+            "story": list(story),
+            "report": str(report),
+            "settings": vars(settings),
+            "seed": seed,
+        }
+        write_result(json, record, force=True)
     for paragraph in story:
         console().print(paragraph)
         console().print()
     console().print(f"report saved in {report}", soft_wrap=True)
-    record = {
-        **result.to_record(),
-        "story": list(story),
-        "report": str(report),
-        "settings": vars(settings),
-        "seed": seed,
-    }
-    write_result(json, record, force=force)

@@ -18,14 +18,13 @@ from causalvlm.cli.output import (
     PrecisionOption,
     PretrainedOption,
     RootOption,
-    check_json,
     console,
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
 from causalvlm.phrases import INTERVAL
 from cdc.data.splits import LARGEST_SEED
-from cdc.files import refuse_overwrite, write_bytes, write_json
+from cdc.files import in_use, write_bytes, write_json
 
 if TYPE_CHECKING:
     from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
@@ -59,29 +58,29 @@ def diagnose(
     from causalvlm.embeddings.encode import embed
     from causalvlm.probes.linear import check_levels
 
-    check_json(json, force=force)
-    for name in (REPORT, FIGURE, RESULT):
-        refuse_overwrite(out / name, force=force)
-    dataset = load_dataset(data, root=root, factors=factors)
-    if not dataset.factor_names:
-        raise InputError(
-            f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass --factors "
-            "domain/class for folders such as photo/dog, or --factors FILE.csv with a column file and one per factor."
-        )
-    images = dataset.examples if adapter is None else dataset.test
-    for name in dataset.factor_names:  # before the work of encoding, not after it
-        check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
-    references = _parse_references(reference or [])
-    if adapter is None:
-        towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
-        table = embed(dataset, towers)
-    else:
-        table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
-    with console(stderr=True).status("reading the factors from the embeddings"):
-        diagnosis = compute(table, reference=references, folds=folds, rng=np.random.default_rng(seed))
-    _show(diagnosis)
-    _write(diagnosis, out, seed=seed, device=device, json=json)
-    console().print(f"report, figure and numbers saved in {out}")
+    files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
+    with in_use(out, writes=files, force=force):
+        dataset = load_dataset(data, root=root, factors=factors)
+        if not dataset.factor_names:
+            raise InputError(
+                f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass "
+                "--factors domain/class for folders such as photo/dog, or --factors FILE.csv with a column file and "
+                "one per factor."
+            )
+        images = dataset.examples if adapter is None else dataset.test
+        for name in dataset.factor_names:  # before the work of encoding, not after it
+            check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
+        references = _parse_references(reference or [])
+        if adapter is None:
+            towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
+            table = embed(dataset, towers)
+        else:
+            table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
+        with console(stderr=True).status("reading the factors from the embeddings"):
+            diagnosis = compute(table, reference=references, folds=folds, rng=np.random.default_rng(seed))
+        _show(diagnosis)
+        _write(diagnosis, out, seed=seed, device=device, json=json)
+        console().print(f"report, figure and numbers saved in {out}")
 
 
 def _parse_references(pairs: list[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from re import sub
@@ -11,18 +11,21 @@ from cdc.backbones.backbone import Backbone, Precision
 from cdc.card import BackboneRecord
 from cdc.data.dataset import ImageDataset
 from cdc.errors import InputError, require_at_least
-from cdc.files import write_bytes
+from cdc.files import in_use, refuse_overwrite, write_bytes
 from cdc.methods.method import MethodConfig
 from cdc.methods.registry import find_method, method_config
 from cdc.methods.schedule import TrainingConfig, default_training
 from cdc.progress import run_bar
-from cdc.protocols.protocol import Plan, Protocol, Skipped
+from cdc.protocols.protocol import Plan, Protocol, Record, Skipped
 from cdc.protocols.registry import find_protocol
 from cdc.protocols.result import Failed, ProtocolResult
-from cdc.protocols.runs import Run, plan_run, read_run
+from cdc.protocols.runs import Run, discard, plan_run, read_run
 from cdc.protocols.tables import comma_separated, latex, markdown, timings
 from cdc.protocols.workers import Towers, bearable_workers, run_here, run_in_workers
 from cdc.training.fit import DEFAULT_SETTINGS, FitSettings
+
+RUNS = "runs"
+"""Folder of the records, one per run."""
 
 REFERENCE = "cdc"
 """What methods are compared with if it is among them."""
@@ -74,7 +77,8 @@ def run_protocol(
         Runs, tables and paired differences.
 
     Raises:
-        InputError: if a name is unknown or given twice, no data set is left, or a record in `out` is of other settings.
+        InputError: if a name is unknown or given twice, no data set is left, a record in `out` is of other settings,
+            `out` has files of these names that no grid wrote, or another process works there.
 
     Example:
         >>> import tempfile
@@ -95,21 +99,28 @@ def run_protocol(
         raise InputError(f"reference must be one of {', '.join(configs)}; received {reference!r}.")
     plan = _plan(protocol, found, datasets, counts)
     towers, loaded = _towers(backbone, pretrained, device, precision)
-    runs = _cells(protocol, plan, configs, seeds, loaded, training, settings, Path(out))
-    pending = [run for run in runs if read_run(run) is None]
-    failures = _do(protocol, pending, towers, loaded, workers)
-    result = ProtocolResult(
-        protocol=protocol,
-        backbone=loaded.name,
-        shots=counts,
-        seeds=tuple(seeds),
-        methods={label: find_method(config.name).sees for label, config in configs.items()},
-        reference=reference,
-        runs=tuple(record for run in runs if (record := read_run(run)) is not None),
-        skipped=plan.skipped,
-        failed=tuple(Failed(str(run), failures[run.file]) for run in runs if run.file in failures),
-    )
-    _write(result, Path(out))
+    out = Path(out)
+    runs = _cells(protocol, plan, configs, seeds, loaded, training, settings, out)
+    if not (out / RUNS).exists():  # then no grid has run here
+        for name in FILES:
+            refuse_overwrite(out / name, force=False)
+    with in_use(out):
+        pending = [run for run in runs if read_run(run) is None]
+        failures = _do(protocol, pending, towers, loaded, workers)
+        result = ProtocolResult(
+            protocol=protocol,
+            backbone=loaded.name,
+            shots=counts,
+            seeds=tuple(seeds),
+            methods={label: find_method(config.name).sees for label, config in configs.items()},
+            reference=reference,
+            runs=_records(runs),
+            skipped=plan.skipped,
+            failed=tuple(Failed(str(run), failures[run.file]) for run in runs if run.file in failures),
+        )
+        (out / RUNS).mkdir(exist_ok=True)
+        for name, write in FILES.items():
+            write_bytes(out / name, write(result).encode())
     return result
 
 
@@ -199,7 +210,7 @@ def _cells(
                     training=replace(config, seed=seed),
                     checkpoint=out / "checkpoints" / f"{stem}.safetensors",
                 )
-                file = out / "runs" / f"{stem}.json"
+                file = out / RUNS / f"{stem}.json"
                 runs.append(plan_run(protocol, case, label, method, fit, backbone=facts, data=data, file=file))
     _require_distinct("runs", (run.file.name for run in runs))
     return runs
@@ -229,13 +240,25 @@ def _do(
     return failures
 
 
-def _write(result: ProtocolResult, out: Path) -> None:
-    files = {
-        "runs.jsonl": "".join(json.dumps(run, allow_nan=False) + "\n" for run in result.runs),
-        "table.md": markdown(result),
-        "table.csv": comma_separated(result),
-        "table.tex": latex(result),
-        "timings.csv": timings(result),
-    }
-    for name, text in files.items():
-        write_bytes(out / name, text.encode())
+def _records(runs: Iterable[Run]) -> tuple[Record, ...]:
+    """What is done, whose checkpoints have served: a kill may have come between."""
+    found: list[Record] = []
+    for run in runs:
+        if (record := read_run(run)) is not None:
+            discard(run)
+            found.append(record)
+    return tuple(found)
+
+
+def _lines(result: ProtocolResult) -> str:
+    return "".join(json.dumps(run, allow_nan=False) + "\n" for run in result.runs)
+
+
+FILES: Mapping[str, Callable[[ProtocolResult], str]] = {
+    "runs.jsonl": _lines,
+    "table.md": markdown,
+    "table.csv": comma_separated,
+    "table.tex": latex,
+    "timings.csv": timings,
+}
+"""What a grid writes beside the folder of its runs."""

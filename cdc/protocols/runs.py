@@ -18,6 +18,7 @@ from cdc.methods.registry import method_record
 from cdc.protocols.protocol import Case, Record
 from cdc.protocols.registry import find_protocol
 from cdc.provenance import provenance
+from cdc.training.checkpoint import discard_checkpoints
 from cdc.training.fit import FitSettings, fit
 
 
@@ -124,13 +125,13 @@ def _difference(name: str, found: object, asked: object) -> str | None:
 
 
 def perform(run: Run, backbone: Backbone) -> None:
-    """Train and measure, and write the record.
+    """Train and measure, and write the record; killed while it measures, it trains no second time.
 
     `seconds` is the time of the whole fit, features that were not cached included, since the last checkpoint;
     `peak_memory` is in bytes, of the whole process so far.
     """
     started = time.perf_counter()
-    adapter = fit(run.case.dataset, run.method, backbone, run.settings)
+    adapter = fit(run.case.dataset, run.method, backbone, run.settings, keep_checkpoint=True)
     seconds = time.perf_counter() - started
     record = {
         **run.asked,
@@ -142,6 +143,13 @@ def perform(run: Run, backbone: Backbone) -> None:
         "provenance": provenance(str(backbone.device)),
     }
     write_json(run.file, record)
+    discard(run)
+
+
+def discard(run: Run) -> None:
+    """Remove the checkpoint of a run whose record is written."""
+    if run.settings.checkpoint:
+        discard_checkpoints(run.settings.checkpoint)
 
 
 def _parameters(adapter: Adapter) -> int:

@@ -59,7 +59,12 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def fit(
-    dataset: ImageDataset, method: MethodConfig, backbone: Backbone, settings: FitSettings = DEFAULT_SETTINGS
+    dataset: ImageDataset,
+    method: MethodConfig,
+    backbone: Backbone,
+    settings: FitSettings = DEFAULT_SETTINGS,
+    *,
+    keep_checkpoint: bool = False,
 ) -> Adapter:
     """Adapt `backbone` to `dataset` with a few images per class.
 
@@ -68,6 +73,8 @@ def fit(
         method: settings of the method, which say by their type which one it is.
         backbone: frozen towers.
         settings: shots, classes, training and caching.
+        keep_checkpoint: leave it, where the result has still to be measured: a kill then costs no training. Who does so
+            removes it with `discard_checkpoints`.
 
     Returns:
         The adapter, with a card that says how it was made.
@@ -81,7 +88,10 @@ def fit(
         >>> fit(data, cdc.ZeroShotConfig(), cdc.load_backbone("photo")).class_names
         ('cat', 'dog')
     """
-    return _fit(*_prepare(dataset, method, backbone, settings), settings)
+    adapter = _train(*_prepare(dataset, method, backbone, settings), settings)
+    if settings.checkpoint and not keep_checkpoint:
+        discard_checkpoints(settings.checkpoint)
+    return adapter
 
 
 def fit_into(
@@ -143,7 +153,10 @@ def fit_shots(
     """
     settings = replace(settings, classes="all")
     model = _build(dataset, method, backbone, settings)
-    return _fit(model, dataset, _card(model, dataset, settings), settings)
+    adapter = _train(model, dataset, _card(model, dataset, settings), settings)
+    if settings.checkpoint:
+        discard_checkpoints(settings.checkpoint)
+    return adapter
 
 
 def _prepare(
@@ -163,13 +176,6 @@ def _prepare(
 def _build(dataset: ImageDataset, method: MethodConfig, backbone: Backbone, settings: FitSettings) -> Method:
     task = Task(dataset.class_names, dataset.template, seed=settings.training.seed)
     return build_method(method, backbone, task)
-
-
-def _fit(model: Method, dataset: ImageDataset, card: AdapterCard, settings: FitSettings) -> Adapter:
-    adapter = _train(model, dataset, card, settings)
-    if settings.checkpoint:
-        discard_checkpoints(settings.checkpoint)
-    return adapter
 
 
 def _finished(out: Path, card: AdapterCard, backbone: Backbone) -> Adapter | None:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from cdc.files import in_use, write_bytes
-with in_use(Path(sys.argv[1])):
+out = Path(sys.argv[1])
+with in_use(out, writes=[out / name for name in sys.argv[2:]]):
+    for name in sys.argv[2:3]:
+        write_bytes(out / name, b"first")
     print("held", flush=True)
     time.sleep(60)
 """
@@ -26,16 +30,10 @@ with in_use(Path(sys.argv[1])):
 @pytest.fixture
 def holder(tmp_path):
     """A process that holds the folder `tmp_path`."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
+    process = hold(tmp_path)
     yield process
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.communicate()
 
 
 def test_a_folder_serves_one_process_until_that_is_killed(holder, tmp_path):
@@ -45,6 +43,44 @@ def test_a_folder_serves_one_process_until_that_is_killed(holder, tmp_path):
     holder.wait()
     with in_use(tmp_path):
         assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+def hold(folder: Path, *writes: str) -> subprocess.Popen[str]:
+    """A process that holds a folder and has written the first of its files."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder), *writes], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_what_a_killed_process_was_writing_may_be_replaced_and_nothing_else(tmp_path):
+    """A kill between two files used to leave a folder in which the same command was refused."""
+    process = hold(tmp_path, "report.html", "result.json")
+    process.kill()
+    process.communicate()
+    (tmp_path / "own.txt").write_text("a user's")
+    wanted = [tmp_path / name for name in ("report.html", "result.json")]
+    refused = pytest.raises(cdc.InputError, match=r"must not exist yet; received .*(own\.txt|report\.html)")
+    with refused, in_use(tmp_path, writes=[tmp_path / "own.txt"]):
+        pass
+    with suppress(ZeroDivisionError), in_use(tmp_path, writes=wanted):
+        write_bytes(wanted[1], b"second")
+        _ = 1 / 0
+    with in_use(tmp_path, writes=wanted):
+        for path in wanted:
+            write_bytes(path, b"third")
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "result.json", "own.txt"}
+    with refused, in_use(tmp_path, writes=wanted):
+        pass
+
+
+def test_a_folder_that_was_made_for_nothing_goes(tmp_path):
+    with pytest.raises(ZeroDivisionError), in_use(tmp_path / "out", writes=[tmp_path / "out" / "a.txt"]):
+        _ = 1 / 0
     assert not list(tmp_path.iterdir())
 
 

@@ -12,6 +12,9 @@ import pytest
 import torch
 
 import cdc
+from cdc.files import in_use
+from cdc.methods.coop import CoOp
+from cdc.protocols import grid, runs
 
 METHODS = ("zero-shot", "coop", "cdc")
 SEEDS = (1, 2, 3)
@@ -100,6 +103,12 @@ def run(dataset, backbone, out, **changed) -> cdc.ProtocolResult:
     return cdc.run_protocol("base-to-new", [dataset], methods, str(backbone), out=out, **ways)
 
 
+def run_loaded(dataset, backbone, out) -> cdc.ProtocolResult:
+    """One run in this process."""
+    ways = {"seeds": (1,), "shots": 4, "training": TRAINING, "settings": SETTINGS}
+    return cdc.run_protocol("base-to-new", [dataset], ["coop"], backbone, out=out, **ways)
+
+
 def assert_same_tables(first: Path, second: Path):
     for name in TABLES:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
@@ -155,6 +164,48 @@ def test_parallel_equals_sequential_and_one_that_dies_stops_no_other(
     again = run(dataset, tiny_clip_folder, out, workers=1)
     assert again.failed == ()
     assert_same_tables(out, whole)
+
+
+def test_a_kill_while_a_run_is_measured_costs_no_training(dataset, tiny_backbone, tmp_path, monkeypatch):
+    found = runs.find_protocol("base-to-new")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def trains_again(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(runs, "find_protocol", lambda _: replace(found, measure=killed))
+    with pytest.raises(KeyboardInterrupt):
+        run_loaded(dataset, tiny_backbone, tmp_path)
+    assert list(tmp_path.glob("checkpoints/*"))
+    monkeypatch.undo()
+    monkeypatch.setattr(CoOp, "loss", trains_again)
+    result = run_loaded(dataset, tiny_backbone, tmp_path)
+    assert (len(result.runs), result.failed) == (1, ())
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_checkpoint_that_a_kill_left_beside_its_record_goes(dataset, tiny_backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "discard", lambda _: None)
+    monkeypatch.setattr(grid, "discard", lambda _: None)
+    run_loaded(dataset, tiny_backbone, tmp_path)
+    assert list(tmp_path.glob("checkpoints/*"))
+    monkeypatch.undo()
+    run_loaded(dataset, tiny_backbone, tmp_path)
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_folder_of_other_things_is_refused(dataset, tiny_backbone, tmp_path):
+    (tmp_path / "table.md").write_text("a user's own")
+    with pytest.raises(cdc.InputError, match=r"must not exist yet; received .*table\.md"):
+        run_loaded(dataset, tiny_backbone, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.md"]
+
+
+def test_a_grid_in_use_is_refused(dataset, tiny_backbone, tmp_path):
+    with in_use(tmp_path), pytest.raises(cdc.InputError, match="in use by another"):
+        run_loaded(dataset, tiny_backbone, tmp_path)
 
 
 def test_a_run_of_other_settings_is_refused_before_anything_is_run(dataset, tiny_clip_folder, whole, tmp_path):
