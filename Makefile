@@ -42,8 +42,9 @@ check: .venv/.installed  ## format, lint, types, import contracts, dead code
 	$(BIN)/vulture
 
 # Exit 2: a script has said what it needs and this machine lacks.
-torture: .venv/.installed  ## a thousand malformed inputs, half an hour; counts as JSON in analyses/results
+torture: .venv/.installed  ## a thousand malformed inputs and 200 kills, an hour; counts as JSON in analyses/results
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.robustness.torture --json analyses/results/torture.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.robustness.kills --json analyses/results/kills.json
 
 bench: .venv/.installed  ## speed and memory, results as JSON in benchmarks/results
 	for script in benchmarks/*.py; do $(BIN)/python $$script || [ $$? -eq 2 ] || exit 1; done

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
@@ -100,7 +101,7 @@ def attempt(case: Case, folder: Path) -> Outcome:
     """Run a case in a process of its own, and judge it."""
     out, err = folder / "out.txt", folder / "err.txt"
     if (child := os.fork()) == 0:
-        _run_as_child(case, out, err)
+        run_as_child(case.arguments, out, err)
     end = time.monotonic() + PATIENCE
     while True:
         done, wait_status, usage = os.wait4(child, os.WNOHANG)
@@ -118,14 +119,14 @@ def attempt(case: Case, folder: Path) -> Outcome:
     return Outcome(**{**vars(outcome), "defect": judge(outcome, out.read_text(errors="replace"))})
 
 
-def _run_as_child(case: Case, out: Path, err: Path) -> None:
-    """Never returns."""
+def run_as_child(arguments: Sequence[str], out: Path, err: Path) -> NoReturn:
+    """Run a command in this forked process, which ends with it."""
     for stream, file in ((1, out), (2, err)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     status = 70
     try:
-        sys.argv = ["causalvlm", *case.arguments]
+        sys.argv = ["causalvlm", *arguments]
         main()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 0 if error.code is None else 70
