@@ -317,6 +317,18 @@ def torture() -> str:
     return "\n".join(lines) + "\n"
 
 
+def kills() -> str:
+    """How often each command was killed, and what became of it."""
+    results = _read(RESULTS / "kills.json")["commands"]
+    columns = ("kills", "finished", "done", "refused", "lost")
+    lines = [
+        "| command | kills | trials | killed when all was written | refused afterwards | lost |",
+        "|---|" + "---|" * 5,
+    ]
+    lines += [f"| `{name}` | {' | '.join(str(row[column]) for column in columns)} |" for name, row in results.items()]
+    return "\n".join(lines) + "\n"
+
+
 def _named(difference: dict[str, float]) -> dict[str, float]:
     return {"value": difference["mean"], "low": difference["low"], "high": difference["high"]}
 
@@ -332,6 +344,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "number-of-templates": number_of_templates,
     "task-misalignment": task_misalignment,
     "torture": torture,
+    "kills": kills,
     "text-encoding": text_encoding,
     "adaptation": adaptation,
     "choose-settings": choose_settings,
