@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.cross_fitting import cross_fit
+from causalvlm.estimation.arm_means import FitArms, candidates, separate
+from causalvlm.estimation.cross_fitting import Mean, cross_fit
 from causalvlm.estimation.fit import Fit, from_overlap
-from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, ROWS_PER_COLUMN, FitMean, Matrix, least_squares
+from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, ROWS_PER_COLUMN, Matrix, least_squares
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, Propensity, propensity_of
 
@@ -34,23 +35,21 @@ def augmented(
         np.float64(1.0)
     """
     arms = np.arange(propensity.probabilities.shape[1])
-    candidates = _regressions(adjustment.shape[1], int(np.bincount(treatment).min()))
+    regressions = candidates(_regressions(adjustment.shape[1], int(np.bincount(treatment).min())))
     every = np.arange(len(outcome))
 
-    def fold(train: Int[np.ndarray, " _"], held: Int[np.ndarray, " _"]) -> list[Matrix]:
-        own = [train[treatment[train] == arm] for arm in arms]
-        return [
-            np.hstack([fit(adjustment[rows], outcome[rows, None])(adjustment[held]) for rows in own])
-            for fit in candidates
-        ]
+    def fold(fits: Sequence[FitArms], train: Int[np.ndarray, " _"], held: Int[np.ndarray, " _"]) -> list[Matrix]:
+        seen = adjustment[train], treatment[train], outcome[train], len(arms)
+        return [fit(*seen)(adjustment[held]) for fit in fits]
 
-    judged = cross_fit(fold, lambda mu: (mu[:, every, treatment] - outcome) ** 2, propensity.assigned)
+    target = Mean(outcome, treatment, lambda mu: mu[:, every, treatment])
+    judged = cross_fit(regressions, fold, target, adjustment, propensity.assigned)
     mu = judged.predictions
     weights = (treatment[:, None] == arms) / propensity.probabilities
     weights = weights / weights.mean(0)
     uncentred = mu + weights * (outcome[:, None] - mu)
     means = uncentred.mean(0)
-    return Adjusted(means, uncentred - means)
+    return Adjusted(means, uncentred - means, (*propensity.notes, *judged.notes("model of the outcome")))
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
@@ -67,12 +66,12 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     """
     propensity = propensity_of(problem, rng=rng)
     fitted = augmented(propensity, problem.covariates, problem.codes, problem.outcome)
-    return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair)
+    return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, fitted.notes)
 
 
-def _regressions(width: int, smallest_arm: int) -> Sequence[FitMean]:
+def _regressions(width: int, smallest_arm: int) -> Sequence[FitArms]:
     """Candidate outcome regressions: a line; where the arms are large enough, curves; firmer ones for wide sets."""
     if width > QUADRATIC_COLUMNS:
-        return [least_squares(1, ridge=ridge) for ridge in _RIDGES]
+        return [separate(least_squares(1, ridge=ridge)) for ridge in _RIDGES]
     curved = width > 0 and smallest_arm >= ROWS_PER_COLUMN * width**2
-    return [least_squares(1), least_squares(2)] if curved else [least_squares(1)]
+    return [separate(least_squares(degree)) for degree in ((1, 2) if curved else (1,))]

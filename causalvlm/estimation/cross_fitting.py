@@ -2,17 +2,27 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, discriminant
+from causalvlm.estimation.structure import structure_left
 
 FOLDS = 5
+LEFT = 3.0
+"""Standard errors of what is left in the residuals, above which flexible learners are tried."""
+
+_WORTH = 0.05  # of the weights: less is not worth a learner's time
+_MIXTURE_STEPS = 100
+_SUM_TO_ONE = 1e3  # weight of the constraint beside errors of size one
 _FLOOR = 1e-6  # of a class probability: a guard for logarithms, far below any weight that passes the refusal
 
+Learner = TypeVar("Learner")
 Array = Float[np.ndarray, "_ ..."]
 
 
@@ -51,57 +61,238 @@ def splits(assigned: Int[np.ndarray, " rows"]) -> Iterator[tuple[Codes, Codes]]:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Held-out predictions of the best candidate, and what the candidates lost.
+class Candidates(Generic[Learner]):
+    """Learners of one nuisance function.
+
+    Attributes:
+        plain: cheap ones, of which the best is taken.
+        flexible: costly ones, tried and combined with the best plain one where that leaves structure.
 
     Example:
-        >>> Judged(np.zeros((2, 1)), 1, (0.3, 0.2)).losses[1]
+        >>> Candidates(("line", "parabola"), ("trees",)).flexible
+        ('trees',)
+    """
+
+    plain: Sequence[Learner]
+    flexible: Sequence[Learner] = ()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Held-out predictions of the best candidate or combination.
+
+    Attributes:
+        predictions: an array with a row per row of the table.
+        weights: of each candidate that was tried, plain ones first.
+        losses: mean held-out loss of each.
+        left: how clearly its residuals can still be predicted (`structure_left`).
+
+    Example:
+        >>> Judged(np.zeros((2, 1)), (0.0, 1.0), (0.3, 0.2), -1.0).losses[1]
         0.2
     """
 
     predictions: Array
-    chosen: int
+    weights: tuple[float, ...]
     losses: tuple[float, ...]
+    left: float
+
+    def notes(self, model: str) -> tuple[str, ...]:
+        """A warning if even the combination leaves structure.
+
+        Example:
+            >>> Judged(np.zeros((2, 1)), (1.0,), (0.1,), 5.0).notes("model of the outcome")[0][:60]
+            'the model of the outcome leaves structure in held-out rows ('
+        """
+        if self.left <= LEFT:
+            return ()
+        return (
+            f"the {model} leaves structure in held-out rows ({self.left:.1f} standard errors): the interval may be too "
+            "narrow. Compare other estimators or covariates, or collect more rows.",
+        )
+
+
+@runtime_checkable
+class Target(Protocol):
+    """What a nuisance function predicts, and how predictions of it are judged."""
+
+    def losses(self, predictions: Array) -> Float[np.ndarray, "_ _"]:
+        """Loss at each row, of each candidate's predictions."""
+        ...
+
+    def residuals(self, prediction: Array) -> Float[np.ndarray, "_ _"]:
+        """What the prediction leaves, one row per row."""
+        ...
+
+    @property
+    def groups(self) -> Int[np.ndarray, " _"]:
+        """Rows within which something of its own may be left."""
+        ...
+
+    def combine(self, predictions: Array, rows: Codes) -> Float[np.ndarray, " _"]:
+        """Weights, none negative and of sum one, that minimise what the candidates' mixture loses at these rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The outcome's mean, judged by squared error at each row's own treatment level.
+
+    Attributes:
+        outcome: Y.
+        treatment: the level of each row.
+        own: from predictions of all candidates to those at each row's own level, a row per candidate.
+
+    Example:
+        >>> target = Mean(np.array([1.0, 2.0]), np.array([0, 1]), lambda found: found[:, [0, 1], [0, 1]])
+        >>> target.losses(np.array([[[1.0, 0.0], [0.0, 4.0]]]))
+        array([[0., 4.]])
+    """
+
+    outcome: Float[np.ndarray, " rows"]
+    treatment: Int[np.ndarray, " rows"]
+    own: Callable[[Array], Float[np.ndarray, "_ rows"]]
+
+    def losses(self, predictions: Array) -> Float[np.ndarray, "_ _"]:
+        """Squared errors."""
+        return (self.own(predictions) - self.outcome) ** 2
+
+    def residuals(self, prediction: Array) -> Float[np.ndarray, "_ _"]:
+        """Outcome minus prediction, in standard deviations of the outcome."""
+        scale = self.outcome.std() or 1.0
+        return ((self.outcome - self.own(prediction[None])[0]) / scale)[:, None]
+
+    @property
+    def groups(self) -> Int[np.ndarray, " _"]:
+        """Treatment levels: a mean may bend in one of them."""
+        return self.treatment
+
+    def combine(self, predictions: Array, rows: Codes) -> Float[np.ndarray, " _"]:
+        """Least squares on the simplex (Breiman 1996)."""
+        errors = (self.own(predictions) - self.outcome)[:, rows]
+        scale = max(float(np.abs(errors).max()), np.finfo(float).tiny)
+        design = np.vstack([errors.T / scale, np.full(len(errors), _SUM_TO_ONE * np.sqrt(errors.shape[1]))])
+        weights, _ = nnls(design, np.append(np.zeros(errors.shape[1]), design[-1, 0]))
+        return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Class probabilities, judged by log loss: they become weights, so they must be calibrated.
+
+    Attributes:
+        codes: the class of each row.
+
+    Example:
+        >>> Classes(np.array([1])).losses(np.array([[[0.5, 0.5]]])).round(3)
+        array([[0.693]])
+    """
+
+    codes: Int[np.ndarray, " rows"]
+
+    def losses(self, predictions: Array) -> Float[np.ndarray, "_ _"]:
+        """Negative log probabilities of the classes that occurred."""
+        return -np.log(predictions[:, np.arange(len(self.codes)), self.codes])
+
+    def residuals(self, prediction: Array) -> Float[np.ndarray, "_ _"]:
+        """Indicators of all classes but the first minus their probabilities."""
+        return (self.codes[:, None] == np.arange(1, prediction.shape[1])) - prediction[:, 1:]
+
+    @property
+    def groups(self) -> Int[np.ndarray, " _"]:
+        """One: the classes are what is predicted."""
+        return np.zeros_like(self.codes)
+
+    def combine(self, predictions: Array, rows: Codes) -> Float[np.ndarray, " _"]:
+        """Maximum likelihood of the mixture, by expectation maximisation."""
+        likely = predictions[:, rows, self.codes[rows]]
+        weights = np.full(len(likely), 1 / len(likely))
+        for _ in range(_MIXTURE_STEPS):
+            shares = weights[:, None] * likely
+            weights = (shares / shares.sum(0)).mean(1)
+        return weights
 
 
 def cross_fit(
-    fold: Callable[[Codes, Codes], Sequence[Array]],
-    loss: Callable[[Array], Float[np.ndarray, "_ rows"]],
+    candidates: Candidates[Learner],
+    fold: Callable[[Sequence[Learner], Codes, Codes], Sequence[Array]],
+    target: Target,
+    features: Float[np.ndarray, "rows _"],
     assigned: Int[np.ndarray, " rows"],
 ) -> Judged:
-    """Out-of-fold predictions of the candidate with the least held-out loss (van der Laan, Polley, Hubbard 2007).
+    """Out-of-fold predictions of the candidate with the least held-out loss, or of a combination that leaves less.
+
+    The best plain candidate stays if no structure can be found in its held-out residuals. Otherwise the flexible
+    candidates are fitted too, those that earn no weight on the first fold to that one alone, and all are combined by
+    the weights that minimise held-out loss (the super learner: van der Laan, Polley, Hubbard 2007).
 
     Args:
-        fold: given training and held-out rows, the predictions at the held-out ones, an array per candidate.
-        loss: given the predictions of all candidates for all rows, what each of them loses at each row.
+        candidates: learners.
+        fold: given learners, training and held-out rows, predictions at the held-out ones, an array per learner.
+        target: how predictions are judged.
+        features: what the learners are given, for the check.
         assigned: fold of each row.
 
     Example:
         >>> y = np.array([1.0, 3.0, 1.0, 3.0])
-        >>> constants = lambda train, held: [np.full(len(held), 0.0), np.full(len(held), y[train].mean())]
-        >>> cross_fit(constants, lambda predicted: (predicted - y) ** 2, np.array([0, 0, 1, 1])).chosen
-        1
+        >>> def fold(constants, train, held):
+        ...     return [np.full((len(held), 1), value) for value in constants]
+        >>> target = Mean(y, np.zeros(4, dtype=int), lambda found: found[:, :, 0])
+        >>> cross_fit(Candidates((0.0, 2.0)), fold, target, y[:, None], np.array([0, 0, 1, 1])).weights
+        (0.0, 1.0)
     """
-    parts = [(held, fold(train, held)) for train, held in splits(assigned)]
-    candidates = parts[0][1]
-    held_out = np.empty((len(candidates), len(assigned), *candidates[0].shape[1:]))
-    for held, predicted in parts:
-        for place, one in enumerate(predicted):
-            held_out[place, held] = one
-    losses = loss(held_out).mean(1)
-    chosen = int(losses.argmin())
-    return Judged(held_out[chosen], chosen, tuple(losses.tolist()))
+    parts = list(splits(assigned))
+    plain = _held_out(candidates.plain, fold, parts, len(assigned))
+    losses = target.losses(plain).mean(1)
+    best = int(losses.argmin())
+    chosen = tuple(float(place == best) for place in range(len(plain)))
+    left = structure_left(features, target.residuals(plain[best]), target.groups, assigned)
+    if left <= LEFT or not candidates.flexible:
+        return Judged(plain[best], chosen, tuple(losses.tolist()), left)
+    first = _held_out(candidates.flexible, fold, parts[:1], len(assigned))
+    _, held = parts[0]
+    useful = _worth(target, np.concatenate([plain[[best]], first]), held)
+    learners = [learner for learner, worth in zip(candidates.flexible, useful, strict=True) if worth]
+    rest = _held_out(learners, fold, parts[1:], len(assigned))
+    tried = np.concatenate([plain[[best]], rest])
+    tried[1:, held] = first[useful][:, held]
+    shares = target.combine(tried, np.arange(len(assigned)))
+    combined = np.tensordot(shares, tried, 1)
+    weights = np.zeros(len(useful))
+    weights[useful] = shares[1:]
+    weights = (*(share * shares[0] for share in chosen), *weights.tolist())
+    losses = (*losses.tolist(), *target.losses(first)[:, held].mean(1).tolist())
+    left = structure_left(features, target.residuals(combined), target.groups, assigned)
+    return Judged(combined, weights, losses, left)
+
+
+def _held_out(
+    learners: Sequence[Learner],
+    fold: Callable[[Sequence[Learner], Codes, Codes], Sequence[Array]],
+    parts: Sequence[tuple[Codes, Codes]],
+    rows: int,
+) -> Array:
+    """Predictions at the held-out rows of the parts, an array per learner; ones elsewhere."""
+    found = [(held, np.stack(fold(learners, train, held))) for train, held in parts]
+    result = np.ones((len(learners), rows, *found[0][1].shape[2:]))
+    for held, predicted in found:
+        result[:, held] = predicted
+    return result
+
+
+def _worth(target: Target, predictions: Array, held: Codes) -> np.ndarray:
+    """Which candidates but the first earn weight on the held-out rows; the best of them at least."""
+    shares = target.combine(predictions, held)[1:]
+    return (shares >= _WORTH) | (shares == shares.max())
 
 
 def cross_fit_classes(
-    candidates: Sequence[FitClasses],
+    candidates: Candidates[FitClasses],
     features: Callable[[Codes], Callable[[Codes], Matrix]],
     codes: Codes,
     assigned: Int[np.ndarray, " rows"],
 ) -> Judged:
-    """Out-of-fold class probabilities of the candidate with the least held-out log loss.
-
-    Log loss and not accuracy, because the probabilities become weights: they must be calibrated.
+    """Out-of-fold class probabilities of the candidate, or the mixture, with the least held-out log loss.
 
     Args:
         candidates: fitting functions.
@@ -112,21 +303,22 @@ def cross_fit_classes(
     Example:
         >>> from causalvlm.estimation.nuisance import frequencies, logistic
         >>> x = np.tile([0, 1], 20)
+        >>> z = x[:, None] * 1.0
         >>> judged = cross_fit_classes(
-        ...     [frequencies, logistic(1)], lambda _: lambda rows: x[rows, None] * 1.0, x, np.arange(40) // 8
+        ...     Candidates((frequencies, logistic(1))), lambda _: lambda rows: z[rows], x, np.arange(40) // 8
         ... )
-        >>> judged.chosen
-        1
+        >>> judged.weights
+        (0.0, 1.0)
     """
     classes, every = int(codes.max()) + 1, np.arange(len(codes))
 
-    def fold(train: Codes, held: Codes) -> list[Matrix]:
+    def fold(fits: Sequence[FitClasses], train: Codes, held: Codes) -> list[Matrix]:
         view = features(train)
-        return [_floored(fit(view(train), codes[train], classes)(view(held))) for fit in candidates]
+        return [_floored(fit(view(train), codes[train], classes)(view(held))) for fit in fits]
 
     # Hundreds of products of small matrices: with more threads these mostly wait for each other.
     with threadpool_limits(1):
-        return cross_fit(fold, lambda predicted: -np.log(predicted[:, every, codes]), assigned)
+        return cross_fit(candidates, fold, Classes(codes), features(every)(every), assigned)
 
 
 def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matrix:
@@ -141,7 +333,9 @@ def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matr
         (40, 2)
     """
     assigned = folds(codes, rng=rng)
-    return cross_fit_classes([discriminant], lambda _: lambda rows: features[rows], codes, assigned).predictions
+    return cross_fit_classes(
+        Candidates([discriminant]), lambda _: lambda rows: features[rows], codes, assigned
+    ).predictions
 
 
 def _floored(probabilities: Matrix) -> Matrix:

@@ -128,14 +128,14 @@ def _fit_least_squares(degree: int, ridge: float, features: Matrix, outcome: Mat
 
 def _expansion(train: Matrix, degree: int) -> Callable[[Matrix], Matrix]:
     """Standardised features and, for degree 2, their standardised squares and products."""
-    first = _standardiser(train)
+    first = standardiser(train)
     if degree == 1 or train.shape[1] == 0:
         return first
     rows, columns = np.triu_indices(train.shape[1])
     binary = np.array([len(np.unique(column)) <= 2 for column in train.T])
     kept = (rows != columns) | ~binary[rows]  # the square of a binary column is the column again
     rows, columns = rows[kept], columns[kept]
-    second = _standardiser(_products(first(train), rows, columns))
+    second = standardiser(_products(first(train), rows, columns))
     return lambda values: second(_products(first(values), rows, columns))
 
 
@@ -143,7 +143,13 @@ def _products(scaled: Matrix, rows: Codes, columns: Codes) -> Matrix:
     return np.hstack([scaled, scaled[:, rows] * scaled[:, columns]])
 
 
-def _standardiser(train: Matrix) -> Callable[[Matrix], Matrix]:
+def standardiser(train: Matrix) -> Callable[[Matrix], Matrix]:
+    """To mean zero and variance one on the training rows; a constant column becomes zero.
+
+    Example:
+        >>> standardiser(np.array([[0.0], [2.0]]))(np.array([[3.0]]))
+        array([[2.]])
+    """
     centre, deviation = train.mean(0), train.std(0)
     deviation = np.where(deviation > 1e-12 * np.maximum(np.abs(centre), 1.0), deviation, 1.0)
     return lambda values: (values - centre) / deviation

@@ -14,32 +14,31 @@ estimate is consistent if either the classifier and the propensity are right, or
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.cross_fitting import cross_fit, cross_fit_classes, folds, splits
+from causalvlm.estimation.arm_means import FitArms, candidates, joint, separate
+from causalvlm.estimation.cross_fitting import Candidates, Mean, cross_fit, cross_fit_classes, folds, splits
 from causalvlm.estimation.fit import Fit, from_overlap
+from causalvlm.estimation.flexible import CLASSES
 from causalvlm.estimation.nuisance import (
     QUADRATIC_COLUMNS,
     ROWS_PER_COLUMN,
     FitClasses,
     Matrix,
-    Predict,
     discriminant,
-    frequencies,
     least_squares,
     logistic,
     reduction,
 )
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.propensity import classifiers
 
 _LOGISTIC_COLUMNS = 100
 
 Outcome = Float[np.ndarray, " _"]
-FitOutcome = Callable[[Matrix, Int[np.ndarray, " _"], Outcome], Predict]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class OneStep:
         influence: influence function of each mean.
         overlap: effective sample sizes of the weights, and the AUC of the treatment decoded from the mediator.
         reduced_to: principal components that stand for the mediator, or None if it was used as it is.
+        notes: what a reader of the numbers must know.
 
     Example:
         >>> OneStep(np.zeros(2), np.zeros((4, 2)), Overlap(0.5, np.ones(2), np.ones(2)), None).reduced_to
@@ -60,6 +60,7 @@ class OneStep:
     influence: Float[np.ndarray, "rows _"]
     overlap: Overlap
     reduced_to: int | None
+    notes: tuple[str, ...] = ()
 
 
 def one_step(
@@ -99,17 +100,23 @@ def one_step(
     assigned = folds(treatment, rng=rng)
     limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
     views = _Views(mediator, covariates, limit)
-    probe = cross_fit_classes(_probes(views.width), views.features, treatment, assigned).predictions
+    probed = cross_fit_classes(_probes(views.width), views.features, treatment, assigned)
+    probe = probed.predictions
     propensity = cross_fit_classes(
-        _propensities(covariates), lambda _: lambda rows: covariates[rows], treatment, assigned
+        classifiers(covariates.shape[1]), lambda _: lambda rows: covariates[rows], treatment, assigned
     )
     parts = _outcome_parts(views, treatment, outcome, propensity.predictions, assigned)
     ratio = _density_ratio(probe, propensity.predictions, treatment)
     uncentred = _uncentred(ratio, parts, outcome, treatment, propensity.predictions)
     means = uncentred.mean(0)
     sizes = np.array([kish(column) for column in ratio.T])
+    notes = (
+        *probed.notes("classifier of the treatment"),
+        *propensity.notes("propensity"),
+        *parts.notes,
+    )
     overlap = Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(outcome))
-    return OneStep(means, uncentred - means, overlap, limit if mediator.shape[1] > limit else None)
+    return OneStep(means, uncentred - means, overlap, limit if mediator.shape[1] > limit else None, notes)
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
@@ -129,9 +136,10 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     fitted = one_step(
         problem.mediator, problem.codes, problem.outcome, covariates=problem.covariates, pair=pair, rng=rng
     )
-    notes = ()
+    notes = fitted.notes
     if fitted.reduced_to is not None:
         notes = (
+            *notes,
             f"the mediator's {len(problem.roles.mediators)} columns were reduced to {fitted.reduced_to} principal "
             "components: what they lose of the treatment's path is missing from the effect. More rows avoid this.",
         )
@@ -162,6 +170,7 @@ class _OutcomeParts:
     mu: Matrix  # mu(S, x', C), a column per level x'
     xi: Outcome  # sum over x' with the row's own propensity
     eta: Float[np.ndarray, "rows _ _"]  # axes row, level a, level x'
+    notes: tuple[str, ...]
 
 
 def _outcome_parts(
@@ -171,21 +180,28 @@ def _outcome_parts(
     propensity: Matrix,
     assigned: Int[np.ndarray, " rows"],
 ) -> _OutcomeParts:
-    candidates = _regressions(views.width, int(np.bincount(treatment).min()))
-    every = np.arange(len(outcome))
+    regressions = candidates(_regressions(views.width, int(np.bincount(treatment).min())))
+    every, arms = np.arange(len(outcome)), propensity.shape[1]
 
-    def fold(train: Int[np.ndarray, " _"], held: Int[np.ndarray, " _"]) -> list[Float[np.ndarray, "_ _ _"]]:
+    def fold(
+        learners: Sequence[FitArms], train: Int[np.ndarray, " _"], held: Int[np.ndarray, " _"]
+    ) -> list[Float[np.ndarray, "_ _ _"]]:
         """Axes row, mu and then eta of each level a, level x'."""
         view = views.features(train)
         seen, unseen = view(train), view(held)
         given, at = views.covariates[train], views.covariates[held]
-        fits = [fit(seen, treatment[train], outcome[train]) for fit in candidates]
+        fits = [fit(seen, treatment[train], outcome[train], arms) for fit in learners]
         eta = [_given_arm(predict(seen), treatment[train], given, at) for predict in fits]
         return [np.hstack([predict(unseen)[:, None], one]) for predict, one in zip(fits, eta, strict=True)]
 
-    best = cross_fit(fold, lambda found: (found[:, every, 0, treatment] - outcome) ** 2, assigned).predictions
+    target = Mean(outcome, treatment, lambda found: found[:, every, 0, treatment])
+    features = np.hstack([views.mediator, views.covariates])
+    judged = cross_fit(regressions, fold, target, features, assigned)
+    best = judged.predictions
     mu = best[:, 0]
-    return _OutcomeParts(mu, (mu * propensity).sum(1), np.ascontiguousarray(best[:, 1:]))
+    return _OutcomeParts(
+        mu, (mu * propensity).sum(1), np.ascontiguousarray(best[:, 1:]), judged.notes("model of the outcome")
+    )
 
 
 def _given_arm(
@@ -225,53 +241,25 @@ def _uncentred(
     return ratio * residual[:, None] + inverse * (parts.xi[:, None] - theta) + parts.eta[rows, :, treatment]
 
 
-def _probes(width: int) -> Sequence[FitClasses]:
+def _probes(width: int) -> Candidates[FitClasses]:
     """Candidate classifiers of X from (S, C): beyond a hundred columns only the shrunken discriminant is calibrated."""
-    candidates: list[FitClasses] = [discriminant]
+    plain: list[FitClasses] = [discriminant]
     if width <= _LOGISTIC_COLUMNS:
-        candidates.append(logistic(1))
+        plain.append(logistic(1))
     if width <= QUADRATIC_COLUMNS:
-        candidates.append(logistic(2))
-    return candidates
-
-
-def _propensities(covariates: Matrix) -> Sequence[FitClasses]:
-    if covariates.shape[1] == 0:
-        return [frequencies]
-    return [logistic(degree) for degree in range(1, 1 + _covariate_degree(covariates))]
+        plain.append(logistic(2))
+    return Candidates(plain, CLASSES)
 
 
 def _covariate_degree(covariates: Matrix) -> int:
     return 2 if covariates.shape[1] <= QUADRATIC_COLUMNS else 1
 
 
-def _regressions(width: int, smallest_arm: int) -> Sequence[FitOutcome]:
+def _regressions(width: int, smallest_arm: int) -> Sequence[FitArms]:
     """Candidate outcome regressions: one slope for all arms; where the arms are large enough, one for each; curves."""
-    candidates: list[FitOutcome] = [_parallel]
+    plain: list[FitArms] = [joint(least_squares(1))]
     if smallest_arm >= 2 * ROWS_PER_COLUMN * width:
-        candidates.append(partial(_separate, 1))
+        plain.append(separate(least_squares(1)))
     if width <= QUADRATIC_COLUMNS and smallest_arm >= ROWS_PER_COLUMN * width**2:
-        candidates.append(partial(_separate, 2))
-    return candidates
-
-
-def _parallel(features: Matrix, treatment: Int[np.ndarray, " _"], outcome: Outcome) -> Predict:
-    """E[Y | S, X, C] with an intercept per arm and common slopes."""
-    arms = int(treatment.max()) + 1
-    levels = np.eye(arms)[:, 1:]
-    fit = least_squares(1)(np.hstack([features, levels[treatment]]), outcome[:, None])
-    return partial(_predict_parallel, fit, levels)
-
-
-def _predict_parallel(fit: Predict, levels: Matrix, values: Matrix) -> Matrix:
-    arms = len(levels)
-    base = fit(np.hstack([values, np.zeros((len(values), arms - 1))]))
-    shifts = fit(np.hstack([np.zeros((arms, values.shape[1])), levels]))
-    return base + (shifts - shifts[0]).T
-
-
-def _separate(degree: int, features: Matrix, treatment: Int[np.ndarray, " _"], outcome: Outcome) -> Predict:
-    """E[Y | S, X, C] with slopes of its own for every arm."""
-    own = [treatment == arm for arm in range(int(treatment.max()) + 1)]
-    fits = [least_squares(degree)(features[rows], outcome[rows, None]) for rows in own]
-    return lambda values: np.hstack([one(values) for one in fits])
+        plain.append(separate(least_squares(2)))
+    return plain

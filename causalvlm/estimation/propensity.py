@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.cross_fitting import cross_fit_classes, folds
+from causalvlm.estimation.cross_fitting import Candidates, cross_fit_classes, folds
+from causalvlm.estimation.flexible import CLASSES
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, FitClasses, frequencies, logistic
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
@@ -20,6 +21,7 @@ class Adjusted:
     Attributes:
         means: E[Y | do(level)] for each treatment level.
         influence: influence function of each mean.
+        notes: what a reader of the numbers must know.
 
     Example:
         >>> Adjusted(np.zeros(2), np.zeros((4, 2))).means
@@ -28,6 +30,7 @@ class Adjusted:
 
     means: Float[np.ndarray, " _"]
     influence: Float[np.ndarray, "rows _"]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Propensity:
         probabilities: one column per level.
         assigned: the fold that each row was held out in.
         overlap: effective sample sizes of the inverse probabilities, AUC of the treatment from the adjustment set.
+        notes: what a reader of the numbers must know.
 
     Example:
         >>> Propensity(np.full((2, 2), 0.5), np.zeros(2, dtype=int), Overlap(0.5, np.ones(2), np.ones(2))).overlap.auc
@@ -47,6 +51,7 @@ class Propensity:
     probabilities: Float[np.ndarray, "rows _"]
     assigned: Int[np.ndarray, " rows"]
     overlap: Overlap
+    notes: tuple[str, ...] = ()
 
 
 def fit_propensity(
@@ -73,14 +78,32 @@ def fit_propensity(
         array([50., 50.])
     """
     assigned = folds(treatment, rng=rng)
-    candidates: list[FitClasses] = [frequencies]
-    if adjustment.shape[1]:
-        narrow = adjustment.shape[1] <= QUADRATIC_COLUMNS
-        candidates = [logistic(1), logistic(2)] if narrow else [logistic(1, variance=prior) for prior in _VARIANCES]
-    fitted = cross_fit_classes(candidates, lambda _: lambda rows: adjustment[rows], treatment, assigned).predictions
+    judged = cross_fit_classes(
+        classifiers(adjustment.shape[1]), lambda _: lambda rows: adjustment[rows], treatment, assigned
+    )
+    fitted = judged.predictions
     own = treatment[:, None] == np.arange(fitted.shape[1])
     sizes = np.array([kish(1 / fitted[own[:, arm], arm]) for arm in range(fitted.shape[1])])
-    return Propensity(fitted, assigned, Overlap(pair_auc(fitted, treatment, pair), sizes, sizes / own.sum(0)))
+    return Propensity(
+        fitted,
+        assigned,
+        Overlap(pair_auc(fitted, treatment, pair), sizes, sizes / own.sum(0)),
+        judged.notes("propensity"),
+    )
+
+
+def classifiers(width: int) -> Candidates[FitClasses]:
+    """Candidate models of the treatment given so many covariates.
+
+    Example:
+        >>> len(classifiers(0).plain), len(classifiers(2).plain)
+        (1, 2)
+    """
+    if not width:
+        return Candidates([frequencies])
+    if width <= QUADRATIC_COLUMNS:
+        return Candidates([logistic(1), logistic(2)], CLASSES)
+    return Candidates([logistic(1, variance=prior) for prior in _VARIANCES], CLASSES)
 
 
 def propensity_of(problem: Problem, *, rng: np.random.Generator) -> Propensity:

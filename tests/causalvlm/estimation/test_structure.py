@@ -1,0 +1,86 @@
+"""Worlds that plain nuisance models cannot describe: what is left is seen, and richer learners take over."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalvlm.estimation import cross_fitting
+from causalvlm.estimation.effect import estimate_effect
+from causalvlm.estimation.structure import structure_left
+from causalvlm.identification.estimands import BackDoor, FrontDoor
+
+
+def _waves(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """A confounder of sine and step; the effect is 1."""
+    z = rng.normal(size=(rows, 2))
+    cause = np.sin(3 * z[:, 0]) + 1.5 * (z[:, 1] > 0.5)
+    x = (rng.random(rows) < 1 / (1 + np.exp(-1.2 * cause))).astype(int)
+    return pd.DataFrame({"X": x, "Y": x + 1.5 * cause + rng.normal(size=rows), "A": z[:, 0], "B": z[:, 1]})
+
+
+def _spreads(rows: int, dim: int, rng: np.random.Generator) -> pd.DataFrame:
+    """A mediator whose spread the treatment changes, and an outcome that bends in it; the effect is 1.05.
+
+    E[S_0^2 | do(1)] - E[S_0^2 | do(0)] = 1.5^2 + 0.5^2 - 1 = 1.5, times 0.5, plus 0.6 times the shift of 0.5.
+    """
+    u = rng.normal(size=rows)
+    x = (u + rng.normal(size=rows) > 0).astype(int)
+    s = rng.normal(size=(rows, dim))
+    s[:, 0] = 0.5 * x + s[:, 0] * (1 + 0.5 * x)
+    table = pd.DataFrame(s, columns=[f"S{place}" for place in range(dim)])
+    return table.assign(X=x, Y=0.5 * s[:, 0] ** 2 + 0.6 * s[:, 0] + u + 0.5 * rng.normal(size=rows))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_back_door_of_sine_and_step_is_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    effect = estimate_effect(_waves(2000, rng), BackDoor("X", "Y", ("A", "B")), rng=rng)
+    assert abs(effect.value - 1.0) < 0.3  # the plain models alone give 2.1
+    assert effect.standard_error < 0.1
+    assert effect.warnings == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mediator_of_unequal_spread_and_a_curved_outcome_in_sixteen_dimensions(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns = {"S": [f"S{place}" for place in range(16)]}
+    effect = estimate_effect(_spreads(4000, 16, rng), FrontDoor("X", "Y", ("S",)), rng=rng, columns=columns)
+    assert abs(effect.value - 1.05) < 4 * effect.standard_error
+    assert effect.standard_error < 0.2
+
+
+@pytest.mark.parametrize("dim", [1, 3, 40, 150])
+def test_nothing_is_found_where_nothing_is_left(dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    folds, arms = np.arange(2000) % 5, np.arange(2000) // 5 % 2
+    scores = [structure_left(rng.normal(size=(2000, dim)), rng.normal(size=(2000, 1)), arms, folds) for _ in range(40)]
+    assert max(scores) < cross_fitting.LEFT
+    assert abs(np.mean(scores)) < 0.7
+
+
+def test_what_stays_unexplained_is_said() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(3000, 1))
+    target = cross_fitting.Mean(np.sin(4 * z[:, 0]), np.zeros(3000, dtype=int), lambda found: found[:, :, 0])
+
+    def fold(constants, _, held):
+        return [np.full((len(held), 1), value) for value in constants]
+
+    judged = cross_fitting.cross_fit(cross_fitting.Candidates((0.0,), (1.0, 2.0)), fold, target, z, np.arange(3000) % 5)
+    assert judged.weights[0] > 0.99
+    assert "leaves structure" in judged.notes("model of the outcome")[0]
+
+
+def test_weights_minimise_what_the_mixture_loses() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=500)
+    tried = np.stack([y + rng.normal(size=500), y + rng.normal(size=500), rng.normal(size=500)])[:, :, None]
+    target = cross_fitting.Mean(y, np.zeros(500, dtype=int), lambda found: found[:, :, 0])
+    weights = target.combine(tried, np.arange(500))
+    grid = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 51) for b in np.linspace(0, 1 - a, 51)]
+    losses = [((np.tensordot(one, tried, 1)[:, 0] - y) ** 2).mean() for one in grid]
+    assert ((np.tensordot(weights, tried, 1)[:, 0] - y) ** 2).mean() <= min(losses) + 1e-9
+    codes = rng.integers(0, 2, 500)
+    right = np.where(codes[:, None] == [0, 1], 0.8, 0.2)
+    flat, wrong = np.full((500, 2), 0.5), 1 - right
+    assert cross_fitting.Classes(codes).combine(np.stack([flat, right, wrong]), np.arange(500)).round(2)[1] > 0.95
