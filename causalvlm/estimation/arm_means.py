@@ -1,4 +1,4 @@
-"""Outcome regressions E[Y | features, X = level], one column per level, from models of any kind."""
+"""Outcome regressions with one column of predictions per treatment level, from models of any kind."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -84,24 +84,23 @@ class Judged:
     Attributes:
         predictions: an array with a row per row of the table.
         weights: of each candidate that was tried, plain ones first.
-        losses: mean held-out loss of each.
-        left: how clearly its residuals can still be predicted (`structure_left`).
+        left: how clearly its residuals can still be predicted (`structure_left`); not asked, and minus infinity, where
+            no flexible candidate could do anything about it.
 
     Example:
-        >>> Judged(np.zeros((2, 1)), (0.0, 1.0), (0.3, 0.2), -1.0).losses[1]
-        0.2
+        >>> Judged(np.zeros((2, 1)), (0.0, 1.0)).notes("propensity")
+        ()
     """
 
     predictions: Array
     weights: tuple[float, ...]
-    losses: tuple[float, ...]
-    left: float
+    left: float = -np.inf
 
     def notes(self, model: str) -> tuple[str, ...]:
         """A warning if even the combination leaves structure.
 
         Example:
-            >>> Judged(np.zeros((2, 1)), (1.0,), (0.1,), 5.0).notes("model of the outcome")[0][:60]
+            >>> Judged(np.zeros((2, 1)), (1.0,), 5.0).notes("model of the outcome")[0][:60]
             'the model of the outcome leaves structure in held-out rows ('
         """
         if self.left <= LEFT:
@@ -243,12 +242,13 @@ def cross_fit(
     """
     parts = list(splits(assigned))
     plain = _held_out(candidates.plain, fold, parts, len(assigned))
-    losses = target.losses(plain).mean(1)
-    best = int(losses.argmin())
+    best = int(target.losses(plain).mean(1).argmin())
     chosen = tuple(float(place == best) for place in range(len(plain)))
+    if not candidates.flexible:
+        return Judged(plain[best], chosen)
     left = structure_left(features, target.residuals(plain[best]), target.groups, assigned)
-    if left <= LEFT or not candidates.flexible:
-        return Judged(plain[best], chosen, tuple(losses.tolist()), left)
+    if left <= LEFT:
+        return Judged(plain[best], chosen, left)
     first = _held_out(candidates.flexible, fold, parts[:1], len(assigned))
     _, held = parts[0]
     useful = _worth(target, np.concatenate([plain[[best]], first]), held)
@@ -261,9 +261,8 @@ def cross_fit(
     weights = np.zeros(len(useful))
     weights[useful] = shares[1:]
     weights = (*(share * shares[0] for share in chosen), *weights.tolist())
-    losses = (*losses.tolist(), *target.losses(first)[:, held].mean(1).tolist())
     left = structure_left(features, target.residuals(combined), target.groups, assigned)
-    return Judged(combined, weights, losses, left)
+    return Judged(combined, weights, left)
 
 
 def _held_out(
@@ -288,37 +287,40 @@ def _worth(target: Target, predictions: Array, held: Codes) -> np.ndarray:
 
 def cross_fit_classes(
     candidates: Candidates[FitClasses],
-    features: Callable[[Codes], Callable[[Codes], Matrix]],
+    features: Matrix,
     codes: Codes,
     assigned: Int[np.ndarray, " rows"],
+    *,
+    view: Callable[[Codes], Callable[[Codes], Matrix]] | None = None,
 ) -> Judged:
     """Out-of-fold class probabilities of the candidate, or the mixture, with the least held-out log loss.
 
     Args:
         candidates: fitting functions.
-        features: given training rows, a function from rows to their features (the reduction is fitted in between).
+        features: one row per row.
         codes: the class of each row.
         assigned: fold of each row.
+        view: given training rows, a function from rows to what the candidates see of their features, for a reduction
+            that is fitted in between; by default all of them.
 
     Example:
         >>> from causalvlm.estimation.nuisance import frequencies, logistic
         >>> x = np.tile([0, 1], 20)
-        >>> z = x[:, None] * 1.0
         >>> judged = cross_fit_classes(
-        ...     Candidates((frequencies, logistic(1))), lambda _: lambda rows: z[rows], x, np.arange(40) // 8
+        ...     Candidates((frequencies, logistic(1))), x[:, None] * 1.0, x, np.arange(40) // 8
         ... )
         >>> judged.weights
         (0.0, 1.0)
     """
-    classes, every = int(codes.max()) + 1, np.arange(len(codes))
+    classes = int(codes.max()) + 1
 
     def fold(fits: Sequence[FitClasses], train: Codes, held: Codes) -> list[Matrix]:
-        view = features(train)
-        return [_floored(fit(view(train), codes[train], classes)(view(held))) for fit in fits]
+        see = features.__getitem__ if view is None else view(train)
+        return [_floored(fit(see(train), codes[train], classes)(see(held))) for fit in fits]
 
     # Hundreds of products of small matrices: with more threads these mostly wait for each other.
     with threadpool_limits(1):
-        return cross_fit(candidates, fold, Classes(codes), features(every)(every), assigned)
+        return cross_fit(candidates, fold, Classes(codes), features, assigned)
 
 
 def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matrix:
@@ -333,9 +335,7 @@ def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matr
         (40, 2)
     """
     assigned = folds(codes, rng=rng)
-    return cross_fit_classes(
-        Candidates([discriminant]), lambda _: lambda rows: features[rows], codes, assigned
-    ).predictions
+    return cross_fit_classes(Candidates([discriminant]), features, codes, assigned).predictions
 
 
 def _floored(probabilities: Matrix) -> Matrix:

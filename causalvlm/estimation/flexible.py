@@ -7,15 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy.linalg import eigh
 from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression
 
 from causalvlm.estimation.dictionary import dictionary
-from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict
+from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, standardiser
 
 _LANDMARKS = 200
 _PENALTIES = np.geomspace(1e-4, 10, 12)  # per row, on standardised columns
@@ -82,10 +80,9 @@ def smooth_classes(variance: float) -> FitClasses:
 
 
 def _fit_smooth_classes(variance: float, features: Matrix, codes: Codes, classes: int) -> Predict:
-    del classes  # every level occurs in every training part
     expand = dictionary(features, landmarks=_LANDMARKS)
-    model = LogisticRegression(C=variance, tol=1e-4, max_iter=500).fit(expand(features), codes)
-    return lambda other: model.predict_proba(expand(other))
+    predict = logistic(1, variance=variance)(expand(features), codes, classes)
+    return lambda other: predict(expand(other))
 
 
 def boosted_classes(features: Matrix, codes: Codes, classes: int) -> Predict:
@@ -111,27 +108,19 @@ def quadratic_discriminant(features: Matrix, codes: Codes, classes: int) -> Pred
         >>> quadratic_discriminant(x, codes, 2)(np.array([[0.0], [6.0]])).argmax(1)
         array([0, 1])
     """
-    centre, deviation = features.mean(0), np.maximum(features.std(0), 1e-12)
-    scaled = (features - centre) / deviation
-    parts = [_Normal.fit(scaled[codes == code], len(codes)) for code in range(classes)]
-    return lambda other: softmax(np.column_stack([part.score((other - centre) / deviation) for part in parts]), axis=1)
+    scale = standardiser(features)
+    likelihoods = [_log_likelihood(scale(features[codes == code])) for code in range(classes)]
+    shares = np.log(np.bincount(codes, minlength=classes) / len(codes))
+    return lambda other: softmax(np.column_stack([one(scale(other)) for one in likelihoods]) + shares, axis=1)
 
 
-class _Normal:
-    """A normal density times the share of its class."""
-
-    def __init__(self, mean: Float[np.ndarray, " _"], whiten: Matrix, constant: float) -> None:
-        self.mean, self.whiten, self.constant = mean, whiten, constant
-
-    @classmethod
-    def fit(cls, rows: Matrix, total: int) -> "_Normal":
-        covariance, _ = ledoit_wolf(rows)
-        values, vectors = eigh(covariance)
-        values = np.maximum(values, 1e-9)
-        return cls(rows.mean(0), vectors / np.sqrt(values), np.log(len(rows) / total) - 0.5 * np.log(values).sum())
-
-    def score(self, rows: Matrix) -> Float[np.ndarray, " _"]:
-        return self.constant - 0.5 * (((rows - self.mean) @ self.whiten) ** 2).sum(1)
+def _log_likelihood(rows: Matrix) -> Predict:
+    """Of the normal with the mean and the shrunken covariance of `rows`, up to a constant, as a column."""
+    covariance, _ = ledoit_wolf(rows)
+    values, vectors = eigh(covariance)
+    values = np.maximum(values, 1e-9)
+    mean, whiten, constant = rows.mean(0), vectors / np.sqrt(values), -0.5 * np.log(values).sum()
+    return lambda other: constant - 0.5 * (((other - mean) @ whiten) ** 2).sum(1, keepdims=True)
 
 
 CLASSES: tuple[FitClasses, ...] = (smooth_classes(0.003), smooth_classes(0.1), boosted_classes, quadratic_discriminant)

@@ -14,6 +14,7 @@ estimate is consistent if either the classifier and the propensity are right, or
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -75,7 +76,8 @@ def one_step(
     """Estimate E[Y | do(a)] for every level a; see the module's docstring for the formula.
 
     Weights are normalised to mean one within each observed level (Hajek 1971), which removes most of the bias that
-    an imperfect classifier leaves in high dimension. Nuisances are chosen among a few candidates by held-out loss.
+    an imperfect classifier leaves in high dimension. Nuisances are the best of a few plain
+    candidates by held-out loss, combined with flexible ones where that leaves structure.
 
     Args:
         mediator: S. Columns beyond a fifth of the training rows are reduced by PCA on each training part.
@@ -100,11 +102,9 @@ def one_step(
     assigned = folds(treatment, rng=rng)
     limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
     views = _Views(mediator, covariates, limit)
-    probed = cross_fit_classes(_probes(views.width), views.features, treatment, assigned)
+    probed = cross_fit_classes(_probes(views.width), views.whole, treatment, assigned, view=views.features)
     probe = probed.predictions
-    propensity = cross_fit_classes(
-        classifiers(covariates.shape[1]), lambda _: lambda rows: covariates[rows], treatment, assigned
-    )
+    propensity = cross_fit_classes(classifiers(covariates.shape[1]), covariates, treatment, assigned)
     parts = _outcome_parts(views, treatment, outcome, propensity.predictions, assigned)
     ratio = _density_ratio(probe, propensity.predictions, treatment)
     uncentred = _uncentred(ratio, parts, outcome, treatment, propensity.predictions)
@@ -158,6 +158,10 @@ class _Views:
     def width(self) -> int:
         return min(self.mediator.shape[1], self.limit) + self.covariates.shape[1]
 
+    @cached_property
+    def whole(self) -> Matrix:
+        return np.hstack([self.mediator, self.covariates])
+
     def features(self, train: Int[np.ndarray, " _"]) -> Callable[[Int[np.ndarray, " _"]], Matrix]:
         project = reduction(self.mediator[train], self.limit)
         return lambda rows: np.hstack([project(self.mediator[rows]), self.covariates[rows]])
@@ -195,8 +199,7 @@ def _outcome_parts(
         return [np.hstack([predict(unseen)[:, None], one]) for predict, one in zip(fits, eta, strict=True)]
 
     target = Mean(outcome, treatment, lambda found: found[:, every, 0, treatment])
-    features = np.hstack([views.mediator, views.covariates])
-    judged = cross_fit(regressions, fold, target, features, assigned)
+    judged = cross_fit(regressions, fold, target, views.whole, assigned)
     best = judged.predictions
     mu = best[:, 0]
     return _OutcomeParts(

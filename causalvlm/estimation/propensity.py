@@ -78,9 +78,7 @@ def fit_propensity(
         array([50., 50.])
     """
     assigned = folds(treatment, rng=rng)
-    judged = cross_fit_classes(
-        classifiers(adjustment.shape[1]), lambda _: lambda rows: adjustment[rows], treatment, assigned
-    )
+    judged = cross_fit_classes(classifiers(adjustment.shape[1]), adjustment, treatment, assigned)
     fitted = judged.predictions
     own = treatment[:, None] == np.arange(fitted.shape[1])
     sizes = np.array([kish(1 / fitted[own[:, arm], arm]) for arm in range(fitted.shape[1])])

@@ -2,9 +2,9 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.linalg import cho_factor, cho_solve
 
 from causalvlm.estimation.dictionary import dictionary
+from causalvlm.estimation.nuisance import least_squares
 
 _PENALTY = 0.3  # per row, on standardised columns: what is left are directions that some hundred rows can tell
 
@@ -49,12 +49,8 @@ def structure_left(
         if len(own) < 2 * features.shape[1] or not len(other):
             continue
         expand = dictionary(features[own])
-        design, middle = expand(features[own]), residuals[own].mean(0)
-        gram = design.T @ design
-        gram[np.diag_indices(len(gram))] += _PENALTY * len(design)
-        slopes = cho_solve(cho_factor(gram), design.T @ (residuals[own] - middle))
-        found = expand(features[other]) @ slopes + middle
-        products.append((found * residuals[other]).sum(1))
+        found = least_squares(1, ridge=_PENALTY * len(own))(expand(features[own]), residuals[own])
+        products.append((found(expand(features[other])) * residuals[other]).sum(1))
     joined = np.concatenate(products) if products else np.zeros(0)
     if len(joined) < 2 or joined.std() == 0:
         return -np.inf

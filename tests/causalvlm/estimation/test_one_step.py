@@ -146,9 +146,7 @@ def test_the_candidate_is_chosen_on_held_out_rows():
     codes = (np.abs(x[:, 0]) + 0.3 * rng.normal(size=2000) > 0.7).astype(int)
     assigned = cross_fitting.folds(codes, rng=rng)
     candidates = [nuisance.logistic(1), nuisance.logistic(2)]
-    judged = cross_fitting.cross_fit_classes(
-        cross_fitting.Candidates(candidates), lambda _: lambda rows: x[rows], codes, assigned
-    )
+    judged = cross_fitting.cross_fit_classes(cross_fitting.Candidates(candidates), x, codes, assigned)
     assert judged.weights == (0.0, 1.0)
     train, held = next(cross_fitting.splits(assigned))
     alone = candidates[1](x[train], codes[train], 2)(x[held])
