@@ -175,7 +175,7 @@ def estimate_effect(
         >>> effect.estimator, effect.low < world.truth() < effect.high
         ('one-step', True)
     """
-    held = {} if columns is None else {node: tuple(names) for node, names in columns.items()}
+    held = {node: names if isinstance(names, str) else tuple(names) for node, names in (columns or {}).items()}
     problem = read_problem(table, estimand, treated=treated, control=control, columns=held)
     name = choose(problem, estimator)
     fitted = _fit(problem, name, rng=rng)
@@ -196,7 +196,12 @@ def estimate_effect(
         n=problem.rows,
         effective_sample_size=fitted.effective_sample_size,
         auc=fitted.auc,
-        warnings=(*_choice_warnings(arms, fitted), *overlap_warnings(fitted, ESTIMATORS[name]), *fitted.notes),
+        warnings=(
+            *problem.notes,
+            *_choice_warnings(arms, fitted),
+            *overlap_warnings(fitted, ESTIMATORS[name]),
+            *fitted.notes,
+        ),
         distribution=distribution,
         columns=held,
         spread=fitted.spread,

@@ -11,7 +11,18 @@ from jaxtyping import Float, Int
 
 from causalvlm.errors import InputError
 from causalvlm.estimation.arms import Arms, read_arms
-from causalvlm.estimation.sample import Level, Levels, check_columns, is_discrete, joint_levels, levels, matrix, numbers
+from causalvlm.estimation.sample import (
+    Level,
+    Levels,
+    check_columns,
+    check_fixable,
+    is_constant,
+    is_discrete,
+    joint_levels,
+    levels,
+    matrix,
+    numbers,
+)
 from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
 
 Door = Literal["front-door", "back-door"]
@@ -73,6 +84,12 @@ def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
     stray = [node for node in columns if node not in nodes]
     if stray:
         raise InputError(f"columns= must map nodes of the estimand; received {stray[0]!r}. Nodes: {', '.join(nodes)}.")
+    for node, names in columns.items():
+        if isinstance(names, str) or not names:
+            raise InputError(
+                f"columns= must give every node a list of at least one column; received {names!r} for {node!r}. Write "
+                f"columns={{{node!r}: [{(names or node)!r}]}}, or leave it out if the column has the node's name."
+            )
 
     def held(names: Sequence[str]) -> tuple[str, ...]:
         return tuple(column for name in names for column in columns.get(name, (name,)))
@@ -93,6 +110,7 @@ class Problem:
         table: the data; never changed.
         roles: which column plays which part.
         arms: the settings of the treatment.
+        notes: what a reader must know of the columns.
 
     Example:
         >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "S": [0.1, 1.2, 0.3, 1.4], "Y": [0.0, 1.0, 0.5, 1.5]})
@@ -104,6 +122,7 @@ class Problem:
     table: pd.DataFrame
     roles: Roles
     arms: Arms
+    notes: tuple[str, ...] = ()
 
     def on(self, table: pd.DataFrame) -> "Problem":
         """The same question put to another table with the same columns.
@@ -243,7 +262,13 @@ def read_problem(
         parts = Roles(parts.treatment, parts.outcome, (), (), front_door=True)
     check_columns(table, parts.all())
     _require_distinct_columns(parts)
-    return Problem(table, parts, read_arms(table, parts.treatment, treated, control))
+    arms = read_arms(table, parts.treatment, treated, control)
+    if parts.mediators and all(is_constant(table, name) for name in parts.mediators):
+        raise InputError(
+            f"the mediator must vary; received one value of {', '.join(parts.mediators[:3])} in all {len(table)} rows. "
+            "A constant carries no effect: check the column, or the filter that made the table."
+        )
+    return Problem(table, parts, arms, check_fixable(table, (*parts.mediators, *parts.covariates)))
 
 
 def _require_distinct_columns(parts: Roles) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from pandas.api.types import infer_dtype
 
 from causalvlm.errors import InputError
 
@@ -15,7 +16,15 @@ FEW_VALUES = 12
 """A numeric column with at most this many values, each occurring twice on average, is discrete."""
 
 LARGEST = 1e100
-"""Numbers beyond it are refused: sums of their squares are infinite."""
+"""Numbers beyond it are refused, for sums of their squares are infinite; so is a column whose range is below 1 / it."""
+
+FINEST = 1e-8
+"""A range that is a smaller share than this of the numbers themselves is refused: rounding would pass for variation."""
+
+ROWS_PER_LEVEL = 5
+"""With fewer rows per level on average a column of text is a name of each row, and nothing can be held fixed by it."""
+
+_ALONE = 0.05  # share of the rows that are alone in their level, above which a reader is told
 
 _PEEK = 2000
 
@@ -49,10 +58,10 @@ class Levels:
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Require that `table` has rows and holds `names`, without missing, infinite or enormous values.
+    """Require that `table` has rows and holds `names`: real numbers or levels, none missing, all of a usable size.
 
     Raises:
-        InputError: naming the column, how many values are missing and where the first one is.
+        InputError: naming the column, and how many values are missing and where the first one is.
 
     Example:
         >>> check_columns(pd.DataFrame({"X": [0, 1]}), ["X"])
@@ -79,11 +88,83 @@ def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
                 f"column {name!r} must have no missing or infinite values; received {int(missing.sum())} in "
                 f"{len(table)} rows, the first in row {int(missing.argmax())}. Drop those rows or impute them yourself."
             )
-        if column.dtype.kind == "f" and (extreme := float(np.abs(column.to_numpy()).max())) > LARGEST:
+        if is_nominal(table, name):
+            _check_levels(column)
+        else:
+            _check_size(column)
+
+
+def _check_levels(column: pd.Series) -> None:
+    kind = infer_dtype(column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column)
+    if kind in ("datetime", "datetime64", "date", "time", "timedelta", "timedelta64", "period"):
+        raise InputError(
+            f"column {column.name!r} must hold numbers or levels; received dates or times. Turn it into a number, such "
+            "as days since the first, or into levels, such as the month as text."
+        )
+    if kind == "mixed":  # neither text nor numbers nor both: tuples, lists, arrays, objects
+        kinds = sorted({type(value).__name__ for value in column})
+        raise InputError(
+            f"column {column.name!r} must hold numbers or text; received {', '.join(kinds[:3])}. Convert it."
+        )
+
+
+def _check_size(column: pd.Series) -> None:
+    if column.dtype.kind == "c":
+        raise InputError(
+            f"column {column.name!r} must hold real numbers; received complex ones. Give real and imaginary part, or "
+            "modulus and angle, a column each."
+        )
+    values = column.to_numpy(dtype=float)
+    low, high = float(values.min()), float(values.max())
+    extreme, width = max(abs(low), abs(high)), high - low
+    if extreme > LARGEST:
+        raise InputError(
+            f"column {column.name!r} must hold numbers of at most {LARGEST:g}; received {extreme:g}. Change its unit, "
+            "or drop those rows."
+        )
+    if 0 < width < max(1 / LARGEST, FINEST * extreme):
+        raise InputError(
+            f"column {column.name!r} must vary by at least {1 / LARGEST:g} and by {FINEST:g} of its largest number; "
+            f"received values from {low!r} to {high!r}. Subtract a constant and change the unit."
+        )
+
+
+def check_fixable(table: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    """Require that the columns can be held fixed, and say what a reader must know of them.
+
+    Text with a level for about every row is the name of the row: as 0/1 columns it would leave confounding as it is,
+    and look as if it had been adjusted for.
+
+    Raises:
+        InputError: if a column has text with fewer than `ROWS_PER_LEVEL` rows per level.
+
+    Example:
+        >>> check_fixable(pd.DataFrame({"Z": [1.5, 1.5, 1.5]}), ["Z"])
+        ("column 'Z' is constant: holding it fixed changes nothing.",)
+    """
+    notes: list[str] = []
+    constant = [name for name in names if is_constant(table, name)]
+    if constant:
+        shown, more = ", ".join(map(repr, constant[:3])), ", ..." if len(constant) > 3 else ""
+        which = f"column {shown} is" if len(constant) == 1 else f"{len(constant)} columns, {shown}{more}, are"
+        notes.append(f"{which} constant: holding {'it' if len(constant) == 1 else 'them'} fixed changes nothing.")
+    for name in names:
+        if not is_nominal(table, name) or name in constant:
+            continue
+        sizes = table[name].value_counts()
+        sizes = sizes[sizes > 0]
+        if len(table) < ROWS_PER_LEVEL * len(sizes):
             raise InputError(
-                f"column {name!r} must hold numbers of at most {LARGEST:g}; received {extreme:g}. Change its unit, or "
-                "drop those rows."
+                f"column {name!r} must have levels that recur, on average in {ROWS_PER_LEVEL} rows or more; "
+                f"received {len(sizes)} levels in {len(table)} rows, as identifiers have. Drop it, or merge levels."
             )
+        alone = int((sizes == 1).sum())
+        if alone > _ALONE * len(table):
+            notes.append(
+                f"{alone} of {len(table)} rows are alone in their level of {name!r}: for them it is not held fixed. "
+                "Merge rare levels."
+            )
+    return tuple(notes)
 
 
 def is_nominal(table: pd.DataFrame, name: str) -> bool:
@@ -113,11 +194,24 @@ def is_discrete(table: pd.DataFrame, name: str) -> bool:
     return distinct <= 2 or (distinct <= FEW_VALUES and 2 * distinct <= len(values))
 
 
+def is_constant(table: pd.DataFrame, name: str) -> bool:
+    """Whether a column has one value.
+
+    Example:
+        >>> is_constant(pd.DataFrame({"X": ["a", "a"]}), "X")
+        True
+    """
+    if is_nominal(table, name):
+        return len(table[name].unique()) == 1
+    values = table[name].to_numpy()
+    return bool(values[0] == values[-1] and (values == values[0]).all())
+
+
 def levels(table: pd.DataFrame, name: str) -> Levels:
-    """Read a column as sorted levels.
+    """Read a column as sorted levels; intervals, as `pandas.cut` gives them, become text.
 
     Raises:
-        InputError: if its values are neither numbers nor text.
+        InputError: if its values cannot be sorted.
 
     Example:
         >>> levels(pd.DataFrame({"X": [5, 3, 5]}), "X").codes.tolist()
@@ -126,7 +220,9 @@ def levels(table: pd.DataFrame, name: str) -> Levels:
     column = table[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        return Levels(name, column.cat.codes.to_numpy(dtype=np.int64), tuple(column.cat.categories.tolist()))
+        labels = column.cat.categories
+        labels = labels.astype(str) if isinstance(labels, pd.IntervalIndex) else labels
+        return Levels(name, column.cat.codes.to_numpy(dtype=np.int64), tuple(labels.tolist()))
     try:
         codes, uniques = pd.factorize(column, sort=True)
     except TypeError as error:

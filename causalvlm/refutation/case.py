@@ -9,7 +9,7 @@ import pandas as pd
 from causalvlm.errors import InputError
 from causalvlm.estimation.effect import Effect, estimate_contrast
 from causalvlm.estimation.problem import Problem, read_problem
-from causalvlm.estimation.sample import check_columns
+from causalvlm.estimation.sample import check_columns, check_fixable
 from causalvlm.identification.estimands import Estimand
 
 
@@ -78,4 +78,5 @@ def open_case(
         table, effect.estimand, treated=effect.treated, control=effect.control, columns=effect.columns
     )
     check_columns(table, suspects)
+    check_fixable(table, suspects)
     return Case(effect, problem, rng, alternative, tuple(suspects), repeats)

@@ -8,6 +8,7 @@ import pytest
 
 from causalvlm.errors import InputError
 from causalvlm.estimation import problem as reading
+from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.problem import read_problem
 from causalvlm.estimation.sample import check_columns, joint_levels
@@ -78,3 +79,65 @@ def test_text_is_no_outcome_until_it_is_a_category():
 def test_values_whose_squares_are_infinite_are_refused():
     with pytest.raises(InputError, match=r"column 'Y' must hold numbers of at most 1e\+100; received 1e\+308"):
         check_columns(pd.DataFrame({"Y": [0.0, -1e308]}), ["Y"])
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(0)
+    x = np.arange(600) % 2
+    s, z = x + rng.normal(size=600), rng.normal(size=600)
+    return pd.DataFrame({"X": x, "S": s, "Z": z, "Y": s + z})
+
+
+NO_CONTROL = {
+    "a name for every row": [f"img{row}" for row in range(600)],
+    "a name for every pair": [f"img{row // 2}" for row in range(600)],
+    "dates": pd.date_range("2020-01-01", periods=600),
+    "dates as objects": list(pd.date_range("2020-01-01", periods=600).date),
+    "months": pd.period_range("1970-01", periods=600, freq="M"),
+    "dates as categories": pd.Categorical(pd.to_datetime(["2020-01-01", "2021-01-01"] * 300)),
+    "tuples": [(row % 2, 1) for row in range(600)],
+    "complex numbers": np.arange(600) + 1j,
+    "numbers too small to square": np.arange(600) * 1e-200,
+    "numbers that differ by rounding": 1e15 + np.arange(600) / 100,
+}
+
+
+@pytest.mark.parametrize("values", NO_CONTROL.values(), ids=NO_CONTROL.keys())
+@pytest.mark.parametrize(("role", "estimand"), [("Z", BackDoor("X", "Y", ("Z",))), ("S", FRONT)])
+def test_what_cannot_be_held_fixed_is_refused(table, role, estimand, values):
+    with pytest.raises(InputError, match=f"column '{role}' must .*; received "):
+        read_problem(table.assign(**{role: values}), estimand)
+
+
+@pytest.mark.parametrize("name", ["dates", "tuples"])
+def test_levels_are_text_or_numbers(table, name):
+    with pytest.raises(InputError, match="column 'X' must hold numbers or"):
+        read_problem(table.assign(X=NO_CONTROL[name]), FRONT)
+
+
+def test_intervals_are_levels_with_names(table):
+    cut = table.assign(X=pd.cut(table.Z, [-9.0, 0.0, 9.0]))
+    assert read_problem(cut, FRONT).arms.labels == ("(-9.0, 0.0]", "(0.0, 9.0]")
+
+
+def test_constants_and_lonely_levels_are_named(table):
+    lonely = table.assign(Z=["many"] * 500 + [f"one{row}" for row in range(100)], C=1.0)
+    found = read_problem(lonely, BackDoor("X", "Y", ("Z", "C"))).notes
+    assert found[0] == "column 'C' is constant: holding it fixed changes nothing."
+    assert found[1].startswith("100 of 600 rows are alone in their level of 'Z'")
+    effect = estimate_effect(lonely, BackDoor("X", "Y", ("Z", "C")), rng=np.random.default_rng(0))
+    assert effect.warnings[:2] == found
+
+
+def test_a_mediator_that_does_not_vary_is_refused_and_a_part_of_it_named(table):
+    with pytest.raises(InputError, match="the mediator must vary; received one value of S in all 600 rows"):
+        read_problem(table.assign(S=1.0), FRONT)
+    columns = {"S": ["S", "T"]}
+    assert "column 'T' is constant" in read_problem(table.assign(T=1.0), FRONT, columns=columns).notes[0]
+
+
+@pytest.mark.parametrize("names", [[], "SC"])
+def test_columns_are_a_list_with_something_in_it(table, names):
+    with pytest.raises(InputError, match=r"columns= must give every node a list .* Write columns=\{'S': \["):
+        estimate_effect(table.assign(C=1.0), FRONT, rng=np.random.default_rng(0), columns={"S": names})
