@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.arm_means import FitArms, candidates, separate
-from causalvlm.estimation.cross_fitting import Mean, cross_fit
+from causalvlm.estimation.arm_means import FitArms, candidates, cross_fit_arms, separate
 from causalvlm.estimation.fit import Fit, from_overlap
-from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, ROWS_PER_COLUMN, Matrix, least_squares
+from causalvlm.estimation.learners import NO_LEARNERS, Learners
+from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, ROWS_PER_COLUMN, least_squares
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, Propensity, propensity_of
 
@@ -20,6 +20,8 @@ def augmented(
     adjustment: Float[np.ndarray, "rows _"],
     treatment: Int[np.ndarray, " rows"],
     outcome: Float[np.ndarray, " rows"],
+    *,
+    learners: Learners = NO_LEARNERS,
 ) -> Adjusted:
     """AIPW with cross-fitting: consistent if either the propensity or the outcome regression is right.
 
@@ -35,15 +37,8 @@ def augmented(
         np.float64(1.0)
     """
     arms = np.arange(propensity.probabilities.shape[1])
-    regressions = candidates(_regressions(adjustment.shape[1], int(np.bincount(treatment).min())))
-    every = np.arange(len(outcome))
-
-    def fold(fits: Sequence[FitArms], train: Int[np.ndarray, " _"], held: Int[np.ndarray, " _"]) -> list[Matrix]:
-        seen = adjustment[train], treatment[train], outcome[train], len(arms)
-        return [fit(*seen)(adjustment[held]) for fit in fits]
-
-    target = Mean(outcome, treatment, lambda mu: mu[:, every, treatment])
-    judged = cross_fit(regressions, fold, target, adjustment, propensity.assigned)
+    regressions = candidates(_regressions(adjustment.shape[1], int(np.bincount(treatment).min())), learners)
+    judged = cross_fit_arms(regressions, adjustment, treatment, outcome, propensity.assigned)
     mu = judged.predictions
     weights = (treatment[:, None] == arms) / propensity.probabilities
     weights = weights / weights.mean(0)
@@ -65,7 +60,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         (2, 1)
     """
     propensity = propensity_of(problem, rng=rng)
-    fitted = augmented(propensity, problem.covariates, problem.codes, problem.outcome)
+    fitted = augmented(propensity, problem.covariates, problem.codes, problem.outcome, learners=problem.learners)
     return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, fitted.notes)
 
 

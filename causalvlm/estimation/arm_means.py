@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.cross_fitting import Candidates
+from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit
 from causalvlm.estimation.flexible import boosted, smooth
+from causalvlm.estimation.learners import NO_LEARNERS, Learners, regression
 from causalvlm.estimation.nuisance import FitMean, Matrix, Predict
 
 Codes = Int[np.ndarray, " _"]
@@ -57,12 +58,50 @@ def _fit_joint(fit: FitMean, features: Matrix, codes: Codes, outcome: Outcome, a
     return predict
 
 
-def candidates(plain: Sequence[FitArms]) -> Candidates[FitArms]:
+def cross_fit_arms(
+    regressions: Candidates[FitArms],
+    features: Matrix,
+    treatment: Codes,
+    outcome: Outcome,
+    assigned: Codes,
+) -> Judged:
+    """Out-of-fold predictions of the outcome at every level, by the best candidate or combination.
+
+    Args:
+        regressions: candidates.
+        features: what is held fixed.
+        treatment: the level of each row; zeros for one regression of all rows.
+        outcome: Y.
+        assigned: fold of each row.
+
+    Example:
+        >>> from causalvlm.estimation.nuisance import least_squares
+        >>> z = np.linspace(0, 1, 40)[:, None]
+        >>> one = np.zeros(40, dtype=int)
+        >>> line = Candidates([separate(least_squares(1))])
+        >>> cross_fit_arms(line, z, one, 3 * z[:, 0], np.arange(40) % 5).predictions[-1].round(3)
+        array([3.])
+    """
+    arms, every = int(treatment.max()) + 1, np.arange(len(outcome))
+
+    def fold(fits: Sequence[FitArms], train: Codes, held: Codes) -> list[Matrix]:
+        seen = features[train], treatment[train], outcome[train], arms
+        return [fit(*seen)(features[held]) for fit in fits]
+
+    target = Mean(outcome, treatment, lambda mu: mu[:, every, treatment])
+    return cross_fit(regressions, fold, target, features, assigned)
+
+
+def candidates(plain: Sequence[FitArms], learners: Learners = NO_LEARNERS) -> Candidates[FitArms]:
     """These, and for what they leave the flexible regressions: curves of each level, trees of all together.
+
+    A regressor of one's own takes the place of all of them; it is fitted for each level.
 
     Example:
         >>> from causalvlm.estimation.nuisance import least_squares
         >>> len(candidates([joint(least_squares(1))]).flexible)
         2
     """
+    if learners.outcome is not None:
+        return Candidates([separate(regression(learners.outcome, "outcome_model"))])
     return Candidates(plain, [separate(smooth), joint(boosted)])

@@ -84,20 +84,21 @@ class Judged:
     Attributes:
         predictions: an array with a row per row of the table.
         weights: of each candidate that was tried, plain ones first.
-        left: how clearly its residuals can still be predicted (`structure_left`); not asked, and minus infinity, where
-            no flexible candidate could do anything about it.
+        left: how clearly its residuals can still be predicted (`structure_left`).
 
     Example:
-        >>> Judged(np.zeros((2, 1)), (0.0, 1.0)).notes("propensity")
+        >>> Judged(np.zeros((2, 1)), (0.0, 1.0), 1.0).notes("propensity")
         ()
     """
 
     predictions: Array
     weights: tuple[float, ...]
-    left: float = -np.inf
+    left: float
 
-    def notes(self, model: str) -> tuple[str, ...]:
-        """A warning if even the combination leaves structure.
+    def notes(
+        self, model: str, remedy: str = "Compare other estimators, learners or covariates, or collect more rows."
+    ) -> tuple[str, ...]:
+        """A warning if it leaves structure.
 
         Example:
             >>> Judged(np.zeros((2, 1)), (1.0,), 5.0).notes("model of the outcome")[0][:60]
@@ -107,7 +108,7 @@ class Judged:
             return ()
         return (
             f"the {model} leaves structure in held-out rows ({self.left:.1f} standard errors): the interval may be too "
-            "narrow. Compare other estimators or covariates, or collect more rows.",
+            f"narrow. {remedy}",
         )
 
 
@@ -244,10 +245,8 @@ def cross_fit(
     plain = _held_out(candidates.plain, fold, parts, len(assigned))
     best = int(target.losses(plain).mean(1).argmin())
     chosen = tuple(float(place == best) for place in range(len(plain)))
-    if not candidates.flexible:
-        return Judged(plain[best], chosen)
     left = structure_left(features, target.residuals(plain[best]), target.groups, assigned)
-    if left <= LEFT:
+    if left <= LEFT or not candidates.flexible:
         return Judged(plain[best], chosen, left)
     first = _held_out(candidates.flexible, fold, parts[:1], len(assigned))
     _, held = parts[0]
@@ -334,8 +333,11 @@ def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matr
         >>> decoded(rng.normal(size=(40, 3)), np.repeat([0, 1], 20), rng=rng).shape
         (40, 2)
     """
-    assigned = folds(codes, rng=rng)
-    return cross_fit_classes(Candidates([discriminant]), features, codes, assigned).predictions
+    probabilities = np.empty((len(codes), int(codes.max()) + 1))
+    with threadpool_limits(1):
+        for train, held in splits(folds(codes, rng=rng)):
+            probabilities[held] = discriminant(features[train], codes[train], probabilities.shape[1])(features[held])
+    return probabilities
 
 
 def _floored(probabilities: Matrix) -> Matrix:

@@ -11,6 +11,7 @@ from causalvlm.estimation.arms import Arms
 from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.guards import overlap_warnings, require_overlap
+from causalvlm.estimation.learners import Learners, Model
 from causalvlm.estimation.problem import Problem, read_problem
 from causalvlm.estimation.sample import Level, find_level
 from causalvlm.estimation.spread import Contrast, Spread, contrast
@@ -36,6 +37,7 @@ class Effect:
         warnings: what a reader must know, one sentence or two each.
         distribution: class probabilities for every level, if Y is categorical.
         columns: the columns that hold each node, as given.
+        learners: models of one's own, as given.
         spread: uncertainty of all means together, from which contrasts take their intervals.
 
     Example:
@@ -61,6 +63,7 @@ class Effect:
     warnings: tuple[str, ...]
     distribution: Mapping[Level, Mapping[Level, float]] | None
     columns: Mapping[str, Sequence[str]]
+    learners: Learners
     spread: Spread
 
     @property
@@ -143,6 +146,8 @@ def estimate_effect(
     treated: Level | None = None,
     control: Level | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
+    outcome_model: Model | None = None,
+    treatment_model: Model | None = None,
 ) -> Effect:
     """Estimate E[Y | do(treated)] - E[Y | do(control)] by an identified quantity.
 
@@ -160,6 +165,8 @@ def estimate_effect(
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
+        outcome_model: a scikit-learn regressor of the outcome in place of the estimator's candidates, cross-fitted.
+        treatment_model: a scikit-learn classifier of the treatment likewise. What either leaves is a warning.
 
     Raises:
         InputError: a mistake in the table or the arguments.
@@ -176,7 +183,8 @@ def estimate_effect(
         ('one-step', True)
     """
     held = {node: names if isinstance(names, str) else tuple(names) for node, names in (columns or {}).items()}
-    problem = read_problem(table, estimand, treated=treated, control=control, columns=held)
+    learners = Learners(outcome_model, treatment_model)
+    problem = read_problem(table, estimand, treated=treated, control=control, columns=held, learners=learners)
     name = choose(problem, estimator)
     fitted = _fit(problem, name, rng=rng)
     arms, main = problem.arms, _main(problem.arms, fitted)
@@ -204,6 +212,7 @@ def estimate_effect(
         ),
         distribution=distribution,
         columns=held,
+        learners=learners,
         spread=fitted.spread,
     )
 

@@ -40,6 +40,7 @@ class Estimator:
         about: one line for a user.
         default_for: the data for which it is chosen; None if it has to be asked for.
         analytic: as `run`, with influence functions in place of a bootstrap; None if `run` has them.
+        learners: whether its nuisance functions may be models of one's own.
 
     Example:
         >>> ESTIMATORS["ipw"].serves
@@ -54,6 +55,7 @@ class Estimator:
     about: str
     default_for: "Data | None" = None
     analytic: "Callable[[Problem], Fit] | None" = None
+    learners: bool = False
 
     @property
     def counts(self) -> bool:
@@ -64,7 +66,7 @@ class Estimator:
         """Check what the estimator needs of the columns, then run it.
 
         Raises:
-            InputError: if it cannot take such columns.
+            InputError: if it cannot take such columns, or models of one's own.
             OverlapError: if a cell is empty, a level is too rare or the treatment determines the mediator.
 
         Example:
@@ -81,6 +83,12 @@ class Estimator:
             problem.arms.coded()
         if self.outcome == "numeric":
             _ = problem.outcome
+        if problem.learners and not self.learners:
+            takers = ", ".join(name for name, entry in ESTIMATORS.items() if entry.learners)
+            raise InputError(
+                f"outcome_model= and treatment_model= are for estimators that have such models ({takers}); received "
+                f"them for one that has none: {self.about}. Leave them out, or choose another estimator."
+            )
         return self.run(problem, rng=rng)
 
     def influence(self, problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
@@ -169,6 +177,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         rows="weights",
         about="doubly robust, for vectors and embeddings",
         default_for="levels",
+        learners=True,
     ),
     "outcome-regression": Estimator(
         _outcome_regression,
@@ -195,6 +204,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         rows="weights",
         about="doubly robust: both together",
         default_for="levels",
+        learners=True,
     ),
 }
 """In the order in which they are offered."""

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from causalvlm.estimation.cross_fitting import Candidates, cross_fit_classes
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.nuisance import frequencies, logistic
 from causalvlm.estimation.problem import Problem
@@ -50,6 +51,8 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(read_problem(table, BackDoor("X", "Y", ("U",))), rng=rng).means.shape
         (2, 1)
     """
-    overlap = propensity_of(problem, rng=rng).overlap
+    propensity = propensity_of(problem, rng=rng)
     fitted = inverse_propensity(problem.covariates, problem.codes, problem.outcome)
-    return from_overlap(fitted.means, fitted.influence, overlap, problem.arms.pair)
+    own = cross_fit_classes(Candidates([logistic(1)]), problem.covariates, problem.codes, propensity.assigned)
+    notes = own.notes("logistic regression of the treatment", "Use 'aipw', which has others.")
+    return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, notes)

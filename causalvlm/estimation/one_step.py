@@ -23,6 +23,7 @@ from causalvlm.estimation.arm_means import FitArms, candidates, joint, separate
 from causalvlm.estimation.cross_fitting import Candidates, Mean, cross_fit, cross_fit_classes, folds, splits
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.flexible import CLASSES
+from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
 from causalvlm.estimation.nuisance import (
     QUADRATIC_COLUMNS,
     ROWS_PER_COLUMN,
@@ -72,6 +73,7 @@ def one_step(
     covariates: Float[np.ndarray, "rows _"],
     pair: tuple[int, int],
     rng: np.random.Generator,
+    learners: Learners = NO_LEARNERS,
 ) -> OneStep:
     """Estimate E[Y | do(a)] for every level a; see the module's docstring for the formula.
 
@@ -86,6 +88,7 @@ def one_step(
         covariates: C, possibly with no column.
         pair: the two levels whose AUC is reported.
         rng: splits the rows into folds.
+        learners: models of one's own; the classifier is that of the treatment from (S, C), and from C.
 
     Raises:
         OverlapError: if a level has too few rows to cross-fit.
@@ -102,10 +105,10 @@ def one_step(
     assigned = folds(treatment, rng=rng)
     limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
     views = _Views(mediator, covariates, limit)
-    probed = cross_fit_classes(_probes(views.width), views.whole, treatment, assigned, view=views.features)
+    probed = cross_fit_classes(_probes(views.width, learners), views.whole, treatment, assigned, view=views.features)
     probe = probed.predictions
-    propensity = cross_fit_classes(classifiers(covariates.shape[1]), covariates, treatment, assigned)
-    parts = _outcome_parts(views, treatment, outcome, propensity.predictions, assigned)
+    propensity = cross_fit_classes(classifiers(covariates.shape[1], learners), covariates, treatment, assigned)
+    parts = _outcome_parts(views, treatment, outcome, propensity.predictions, assigned, learners)
     ratio = _density_ratio(probe, propensity.predictions, treatment)
     uncentred = _uncentred(ratio, parts, outcome, treatment, propensity.predictions)
     means = uncentred.mean(0)
@@ -134,7 +137,13 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     """
     pair = problem.arms.pair
     fitted = one_step(
-        problem.mediator, problem.codes, problem.outcome, covariates=problem.covariates, pair=pair, rng=rng
+        problem.mediator,
+        problem.codes,
+        problem.outcome,
+        covariates=problem.covariates,
+        pair=pair,
+        rng=rng,
+        learners=problem.learners,
     )
     notes = fitted.notes
     if fitted.reduced_to is not None:
@@ -183,8 +192,9 @@ def _outcome_parts(
     outcome: Outcome,
     propensity: Matrix,
     assigned: Int[np.ndarray, " rows"],
+    learners: Learners,
 ) -> _OutcomeParts:
-    regressions = candidates(_regressions(views.width, int(np.bincount(treatment).min())))
+    regressions = candidates(_regressions(views.width, int(np.bincount(treatment).min())), learners)
     every, arms = np.arange(len(outcome)), propensity.shape[1]
 
     def fold(
@@ -244,8 +254,10 @@ def _uncentred(
     return ratio * residual[:, None] + inverse * (parts.xi[:, None] - theta) + parts.eta[rows, :, treatment]
 
 
-def _probes(width: int) -> Candidates[FitClasses]:
+def _probes(width: int, learners: Learners) -> Candidates[FitClasses]:
     """Candidate classifiers of X from (S, C): beyond a hundred columns only the shrunken discriminant is calibrated."""
+    if learners.treatment is not None:
+        return Candidates([classification(learners.treatment, "treatment_model")])
     plain: list[FitClasses] = [discriminant]
     if width <= _LOGISTIC_COLUMNS:
         plain.append(logistic(1))

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from causalvlm.estimation.arm_means import cross_fit_arms, separate
+from causalvlm.estimation.cross_fitting import Candidates
 from causalvlm.estimation.fit import Fit, from_overlap, from_tolerance
+from causalvlm.estimation.nuisance import least_squares
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, propensity_of
 
@@ -99,6 +102,10 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     if arms.levels is None:
         line = linear_response(adjustment, arms.design[:, 0], outcome, settings=arms.settings[:, 0])
         return from_tolerance(line.means, line.influence, line.tolerance, auc=None, notes=arms.extrapolations())
-    overlap = propensity_of(problem, rng=rng).overlap
+    propensity = propensity_of(problem, rng=rng)
     fitted = outcome_regression(adjustment, problem.codes, outcome)
-    return from_overlap(fitted.means, fitted.influence, overlap, arms.pair)
+    own = cross_fit_arms(
+        Candidates([separate(least_squares(1))]), adjustment, problem.codes, outcome, propensity.assigned
+    )
+    notes = own.notes("line in each level", "Use 'aipw', which has curves.")
+    return from_overlap(fitted.means, fitted.influence, propensity.overlap, arms.pair, notes)

@@ -1,7 +1,7 @@
 """The question put to a table, with every column read once: who plays which part, and what an estimator sees of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from causalvlm.errors import InputError
 from causalvlm.estimation.arms import Arms, read_arms
+from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.sample import (
     Level,
     Levels,
@@ -110,6 +111,7 @@ class Problem:
         table: the data; never changed.
         roles: which column plays which part.
         arms: the settings of the treatment.
+        learners: models of one's own for the nuisance functions.
         notes: what a reader must know of the columns.
 
     Example:
@@ -122,6 +124,7 @@ class Problem:
     table: pd.DataFrame
     roles: Roles
     arms: Arms
+    learners: Learners = NO_LEARNERS
     notes: tuple[str, ...] = ()
 
     def on(self, table: pd.DataFrame) -> "Problem":
@@ -136,7 +139,7 @@ class Problem:
             2
         """
         treated, control = (self.arms.labels[place] for place in self.arms.pair)
-        return Problem(table, self.roles, read_arms(table, self.roles.treatment, treated, control))
+        return replace(self, table=table, arms=read_arms(table, self.roles.treatment, treated, control), notes=())
 
     @property
     def rows(self) -> int:
@@ -160,10 +163,11 @@ class Problem:
             return "cells"
         if self.arms.levels is None:
             return "amounts"
-        if not all(is_discrete(self.table, name) for name in (*self.roles.mediators, *self.roles.covariates)):
+        beside = (*self.roles.mediators, *self.roles.covariates)
+        if self.learners or not all(is_discrete(self.table, name) for name in beside):
             return "levels"
-        beside = self.strata.codes * len(self.mediator_levels.labels) + self.mediator_levels.codes
-        cells = len(self.arms.labels) * len(pd.unique(beside))
+        codes = self.strata.codes * len(self.mediator_levels.labels) + self.mediator_levels.codes
+        cells = len(self.arms.labels) * len(pd.unique(codes))
         return "cells" if self.categorical or cells * _ROWS_PER_CELL <= self.rows else "levels"
 
     @property
@@ -239,6 +243,7 @@ def read_problem(
     treated: Level | None = None,
     control: Level | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
+    learners: Learners = NO_LEARNERS,
 ) -> Problem:
     """Check a table against an estimand and read the treatment; every other column is read when it is asked for.
 
@@ -248,6 +253,7 @@ def read_problem(
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
+        learners: models of one's own for the nuisance functions.
 
     Raises:
         InputError: a mistake in the table or the arguments.
@@ -268,7 +274,7 @@ def read_problem(
             f"the mediator must vary; received one value of {', '.join(parts.mediators[:3])} in all {len(table)} rows. "
             "A constant carries no effect: check the column, or the filter that made the table."
         )
-    return Problem(table, parts, arms, check_fixable(table, (*parts.mediators, *parts.covariates)))
+    return Problem(table, parts, arms, learners, check_fixable(table, (*parts.mediators, *parts.covariates)))
 
 
 def _require_distinct_columns(parts: Roles) -> None:

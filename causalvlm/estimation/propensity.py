@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from causalvlm.estimation.cross_fitting import Candidates, cross_fit_classes, folds
 from causalvlm.estimation.flexible import CLASSES
+from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, FitClasses, frequencies, logistic
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
@@ -60,6 +61,7 @@ def fit_propensity(
     *,
     pair: tuple[int, int],
     rng: np.random.Generator,
+    learners: Learners = NO_LEARNERS,
 ) -> Propensity:
     """Cross-fit P(X | Z) by logistic regression, with squares and products or with a firmer penalty if that is better.
 
@@ -78,7 +80,7 @@ def fit_propensity(
         array([50., 50.])
     """
     assigned = folds(treatment, rng=rng)
-    judged = cross_fit_classes(classifiers(adjustment.shape[1]), adjustment, treatment, assigned)
+    judged = cross_fit_classes(classifiers(adjustment.shape[1], learners), adjustment, treatment, assigned)
     fitted = judged.predictions
     own = treatment[:, None] == np.arange(fitted.shape[1])
     sizes = np.array([kish(1 / fitted[own[:, arm], arm]) for arm in range(fitted.shape[1])])
@@ -90,8 +92,8 @@ def fit_propensity(
     )
 
 
-def classifiers(width: int) -> Candidates[FitClasses]:
-    """Candidate models of the treatment given so many covariates.
+def classifiers(width: int, learners: Learners = NO_LEARNERS) -> Candidates[FitClasses]:
+    """Candidate models of the treatment given so many covariates, or the one of one's own.
 
     Example:
         >>> len(classifiers(0).plain), len(classifiers(2).plain)
@@ -99,6 +101,8 @@ def classifiers(width: int) -> Candidates[FitClasses]:
     """
     if not width:
         return Candidates([frequencies])
+    if learners.treatment is not None:
+        return Candidates([classification(learners.treatment, "treatment_model")])
     if width <= QUADRATIC_COLUMNS:
         return Candidates([logistic(1), logistic(2)], CLASSES)
     return Candidates([logistic(1, variance=prior) for prior in _VARIANCES], CLASSES)
@@ -115,4 +119,4 @@ def propensity_of(problem: Problem, *, rng: np.random.Generator) -> Propensity:
         >>> propensity_of(problem, rng=np.random.default_rng(0)).probabilities.shape
         (100, 2)
     """
-    return fit_propensity(problem.covariates, problem.codes, pair=problem.arms.pair, rng=rng)
+    return fit_propensity(problem.covariates, problem.codes, pair=problem.arms.pair, rng=rng, learners=problem.learners)

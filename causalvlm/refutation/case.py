@@ -75,7 +75,12 @@ def open_case(
     if repeats < 1:
         raise InputError(f"repeats must be at least 1; received {repeats}. Ten are enough to see a bias.")
     problem = read_problem(
-        table, effect.estimand, treated=effect.treated, control=effect.control, columns=effect.columns
+        table,
+        effect.estimand,
+        treated=effect.treated,
+        control=effect.control,
+        columns=effect.columns,
+        learners=effect.learners,
     )
     check_columns(table, suspects)
     check_fixable(table, suspects)

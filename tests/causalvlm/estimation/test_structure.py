@@ -84,3 +84,15 @@ def test_weights_minimise_what_the_mixture_loses() -> None:
     right = np.where(codes[:, None] == [0, 1], 0.8, 0.2)
     flat, wrong = np.full((500, 2), 0.5), 1 - right
     assert cross_fitting.Classes(codes).combine(np.stack([flat, right, wrong]), np.arange(500)).round(2)[1] > 0.95
+
+
+@pytest.mark.parametrize(("name", "model"), [("ipw", "logistic regression"), ("outcome-regression", "line in each")])
+def test_an_estimator_with_a_model_of_its_own_says_what_that_leaves(name, model):
+    rng = np.random.default_rng(5)
+    z = rng.uniform(-2, 2, size=2000)
+    for shape, clean in ((z, True), (np.cos(2 * z), False)):
+        x = (rng.random(2000) < 1 / (1 + np.exp(1.5 * shape))).astype(int)
+        table = pd.DataFrame({"X": x, "Z": z, "Y": x - 2 * shape + rng.normal(size=2000)})
+        effect = estimate_effect(table, BackDoor("X", "Y", ("Z",)), rng=np.random.default_rng(0), estimator=name)
+        assert (effect.low < 1 < effect.high) is clean
+        assert [note.startswith(f"the {model}") for note in effect.warnings] == ([] if clean else [True])
