@@ -10,11 +10,13 @@ from scipy.special import chdtrc
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.cross_fitting import decoded
 from causalvlm.estimation.fit import Fit, from_tolerance
+from causalvlm.estimation.nuisance import standardiser
 from causalvlm.estimation.overlap import pair_auc
 from causalvlm.estimation.problem import Problem
 
 _NEGLIGIBLE = 1e-9
 _FULL_TEST_COLUMNS = 20
+_BENT_COLUMNS = 12
 _TEST_ROWS = 20_000  # of the test of linearity: evenly spaced rows of a longer table
 _PROBE_ROWS = 20_000
 _ALPHA = 0.01
@@ -29,7 +31,8 @@ class TwoStage:
         influence: influence function of each mean, one row per row of the table.
         second_stage: slope of Y on each mediator column given treatment and covariates.
         tolerance: share of the index b.S's variance that X and C leave over; the second stage rests on it.
-        p_linear: p-value of the test that Y is linear in S, without interaction with X; small values are a warning.
+        p_first: p-value of the test that S is linear in X and C; small values are a warning.
+        p_second: p-value of the test that Y is linear in S, without interaction with X; likewise.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -44,7 +47,8 @@ class TwoStage:
     influence: Float[np.ndarray, "rows _"]
     second_stage: Float[np.ndarray, " dim"]
     tolerance: float
-    p_linear: float
+    p_first: float
+    p_second: float
 
 
 def two_stage(
@@ -111,8 +115,9 @@ def two_stage(
     influence += common[:, None]
     tolerance = float(noise_s.var() / max(index.var(), np.finfo(float).tiny))
     thin = slice(None, None, max(1, rows // _TEST_ROWS))
-    p_linear = _linearity(mediator[thin], given[thin], treatment[thin], residual_y[thin], second)
-    return TwoStage(means, influence, second, tolerance, p_linear)
+    p_first = _p_first(given[thin], treatment[thin], index[thin] - noise_s[thin], noise_s[thin])
+    p_second = _p_second(mediator[thin], given[thin], treatment[thin], residual_y[thin], second)
+    return TwoStage(means, influence, second, tolerance, p_first, p_second)
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
@@ -137,11 +142,15 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
 
 
 def _linearity_notes(fitted: TwoStage) -> tuple[str, ...]:
-    if fitted.p_linear >= _ALPHA:
-        return ()
-    return (
-        "two-stage assumes that Y is linear in S without an S x X interaction; the test rejects this "
-        f"(p = {fitted.p_linear:.2g}). Use 'plug-in' (discrete S) or 'one-step', which do not assume it.",
+    assumed = {
+        "S is linear in X and the covariates": fitted.p_first,
+        "Y is linear in S without an S x X interaction": fitted.p_second,
+    }
+    return tuple(
+        f"two-stage assumes that {what}; the test rejects this (p = {p:.2g}): the interval may miss the effect. Use "
+        "'plug-in' (discrete S) or 'one-step' (X cut into levels), which do not assume it."
+        for what, p in assumed.items()
+        if p < _ALPHA
     )
 
 
@@ -179,7 +188,25 @@ def _require_variation(moved: Float[np.ndarray, "_ dim"], projector: Float[np.nd
         )
 
 
-def _linearity(
+def _p_first(
+    given: Float[np.ndarray, "rows _"],
+    treatment: Float[np.ndarray, "rows _"],
+    expected: Float[np.ndarray, " rows"],
+    noise: Float[np.ndarray, " rows"],
+) -> float:
+    """Score test that the index b.S neither bends in X or C, at their quartiles, nor has products of them.
+
+    Curvature in C matters where C moves X. With many columns the fitted index stands for those of C, as below.
+    """
+    columns = given[:, 1:] if given.shape[1] <= _BENT_COLUMNS else np.column_stack([treatment, expected])
+    columns = standardiser(columns)(columns)
+    amounts = columns[:, [len(np.unique(column[:100])) > 2 for column in columns.T]]
+    bends = [np.maximum(amounts - knot, 0.0) for knot in np.quantile(amounts, (0.25, 0.5, 0.75), axis=0)]
+    first, second = np.triu_indices(columns.shape[1], 1)
+    return _score_test(np.hstack([*bends, columns[:, first] * columns[:, second]]), given, noise)
+
+
+def _p_second(
     mediator: Float[np.ndarray, "rows dim"],
     given: Float[np.ndarray, "rows _"],
     treatment: Float[np.ndarray, "rows _"],
@@ -199,7 +226,13 @@ def _linearity(
     if few or len(np.unique(index[:100])) > 2:
         extra.append((index**2)[:, None])
     added = np.hstack(extra)
-    base = np.hstack([given, mediator])
+    return _score_test(added, np.hstack([given, mediator]), residual)
+
+
+def _score_test(
+    added: Float[np.ndarray, "rows _"], base: Float[np.ndarray, "rows _"], residual: Float[np.ndarray, " rows"]
+) -> float:
+    """p-value of no slope on the added columns, given residuals of a least-squares fit on the base."""
     rows = len(residual)
     beyond = added - base @ (_pseudo_inverse(base.T @ base / rows) @ (base.T @ added / rows))
     beyond = beyond[:, beyond.var(0) > _NEGLIGIBLE * (added**2).mean(0)]

@@ -1,6 +1,7 @@
 """The two-stage against ordinary least squares, its standard errors against the bootstrap, its test against both."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 from sklearn.linear_model import LinearRegression
@@ -104,7 +105,7 @@ def test_it_warns_where_its_line_is_wrong_and_only_there():
 @pytest.mark.parametrize("world", [EmbeddingWorld(dim=30, interaction=1.0), EmbeddingWorld(dim=3, curvature=0.4)])
 def test_interaction_and_curvature_are_seen_in_vectors_too(world):
     s, x, y, _ = arrays(world.sample(2000, rng=np.random.default_rng(0)), world.columns["S"])
-    assert two_stage(s, x, y, settings=np.array([[0.0], [1.0]])).p_linear < 1e-4
+    assert two_stage(s, x, y, settings=np.array([[0.0], [1.0]])).p_second < 1e-4
 
 
 @pytest.mark.parametrize("world", [EmbeddingWorld(dim=30, spread=0.5), EmbeddingWorld(dim=3), LinearWorld()])
@@ -113,5 +114,41 @@ def test_the_test_of_linearity_keeps_its_level(world):
     rejected = 0
     for seed in range(60):
         s, x, y, _ = arrays(world.sample(500, rng=np.random.default_rng(seed)), mediators)
-        rejected += two_stage(s, x, y, settings=np.array([[0.0], [1.0]])).p_linear < 0.05
+        rejected += two_stage(s, x, y, settings=np.array([[0.0], [1.0]])).p_second < 0.05
     assert rejected <= binom.ppf(1 - FALSE_ALARM_RATE, 60, 0.05)
+
+
+def _first_stage(curve, rng, rows=1000):
+    u, c, noise, e = rng.normal(size=(4, rows))
+    x = u + c + rng.normal(size=rows)
+    s = x + curve(pd.DataFrame({"X": x, "C": c})).to_numpy() + noise * (0.5 + 0.3 * np.abs(x))
+    return pd.DataFrame({"X": x, "C": c, "S": s, "Y": s + u + c + e})
+
+
+@pytest.mark.parametrize(
+    "curve", [lambda t: 0.6 * t.X**2, lambda t: np.sin(2 * t.X), lambda t: t.X * t.C, lambda t: (t.C > 0) * 1.0]
+)
+def test_a_first_stage_that_is_no_plane_is_said(curve):
+    front = FrontDoor("X", "Y", ("S",), ("C",))
+    rng = np.random.default_rng(1)
+    effect = estimate_effect(_first_stage(curve, rng), front, rng=rng)
+    assert any(note.startswith("two-stage assumes that S is linear") for note in effect.warnings)
+
+
+def test_the_test_of_the_first_stage_keeps_its_level_under_unequal_spread():
+    rejected = 0
+    for seed in range(100):
+        table = _first_stage(lambda t: t.C, np.random.default_rng(seed), rows=600)
+        s, x, c, y = (table[[name]].to_numpy() for name in "SXCY")
+        rejected += two_stage(s, x, y[:, 0], settings=np.array([[0.0], [1.0]]), covariates=c).p_first < 0.05
+    assert rejected <= binom.ppf(1 - FALSE_ALARM_RATE, 100, 0.05)
+
+
+def test_many_covariates_are_tested_by_their_index():
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(3000, 40))
+    x = c[:, 0] + rng.normal(size=3000)
+    for bend, clean in ((0.0, True), (0.5, False)):
+        s = x + c[:, 0] + bend * x**2 + rng.normal(size=3000)
+        found = two_stage(s[:, None], x[:, None], s + c[:, 0], settings=np.array([[0.0], [1.0]]), covariates=c)
+        assert (found.p_first > 0.01) is clean

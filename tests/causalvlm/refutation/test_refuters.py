@@ -59,7 +59,7 @@ def naive_estimator(monkeypatch):
         means = outcome.mean() + slope * (settings[:, 0] - treatment[:, 0].mean())
         residual = outcome - outcome.mean() - slope * centred
         influence = residual[:, None] * (1 + np.outer(centred / centred.var(), settings[:, 0] - treatment[:, 0].mean()))
-        return type(fitted)(means, influence, fitted.second_stage, fitted.tolerance, fitted.p_linear)
+        return type(fitted)(means, influence, fitted.second_stage, fitted.tolerance, 1.0, fitted.p_second)
 
     monkeypatch.setattr(two_stage, "two_stage", association)
 
