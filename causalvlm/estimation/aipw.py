@@ -1,18 +1,13 @@
 """Back door by AIPW: outcome regression augmented by inverse propensity weights, doubly robust."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.arm_means import FitArms, candidates, cross_fit_arms, separate
+from causalvlm.estimation.arm_means import adjusting, candidates, cross_fit_arms
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
-from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, ROWS_PER_COLUMN, least_squares
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, Propensity, propensity_of
-
-_RIDGES = (0.0, 10.0, 30.0, 100.0, 300.0)
 
 
 def augmented(
@@ -37,7 +32,7 @@ def augmented(
         np.float64(1.0)
     """
     arms = np.arange(propensity.probabilities.shape[1])
-    regressions = candidates(_regressions(adjustment.shape[1], int(np.bincount(treatment).min())), learners)
+    regressions = candidates(adjusting(adjustment.shape[1], int(np.bincount(treatment).min())), learners)
     judged = cross_fit_arms(regressions, adjustment, treatment, outcome, propensity.assigned)
     mu = judged.predictions
     weights = (treatment[:, None] == arms) / propensity.probabilities
@@ -62,11 +57,3 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     propensity = propensity_of(problem, rng=rng)
     fitted = augmented(propensity, problem.covariates, problem.codes, problem.outcome, learners=problem.learners)
     return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, fitted.notes)
-
-
-def _regressions(width: int, smallest_arm: int) -> Sequence[FitArms]:
-    """Candidate outcome regressions: a line; where the arms are large enough, curves; firmer ones for wide sets."""
-    if width > QUADRATIC_COLUMNS:
-        return [separate(least_squares(1, ridge=ridge)) for ridge in _RIDGES]
-    curved = width > 0 and smallest_arm >= ROWS_PER_COLUMN * width**2
-    return [separate(least_squares(degree)) for degree in ((1, 2) if curved else (1,))]

@@ -9,7 +9,16 @@ from jaxtyping import Float, Int
 from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit
 from causalvlm.estimation.flexible import boosted, smooth
 from causalvlm.estimation.learners import NO_LEARNERS, Learners, regression
-from causalvlm.estimation.nuisance import FitMean, Matrix, Predict
+from causalvlm.estimation.nuisance import (
+    QUADRATIC_COLUMNS,
+    ROWS_PER_COLUMN,
+    FitMean,
+    Matrix,
+    Predict,
+    least_squares,
+)
+
+_RIDGES = (0.0, 10.0, 30.0, 100.0, 300.0)
 
 Codes = Int[np.ndarray, " _"]
 Outcome = Float[np.ndarray, " _"]
@@ -92,6 +101,19 @@ def cross_fit_arms(
     return cross_fit(regressions, fold, target, features, assigned)
 
 
+def adjusting(width: int, smallest_arm: int) -> Sequence[FitArms]:
+    """Plain regressions on an adjustment set: a line; where the arms are large enough, curves; firmer ones if wide.
+
+    Example:
+        >>> len(adjusting(2, 1000)), len(adjusting(2, 10)), len(adjusting(100, 1000))
+        (2, 1, 5)
+    """
+    if width > QUADRATIC_COLUMNS:
+        return [separate(least_squares(1, ridge=ridge)) for ridge in _RIDGES]
+    curved = width > 0 and smallest_arm >= ROWS_PER_COLUMN * width**2
+    return [separate(least_squares(degree)) for degree in ((1, 2) if curved else (1,))]
+
+
 def candidates(plain: Sequence[FitArms], learners: Learners = NO_LEARNERS) -> Candidates[FitArms]:
     """These, and for what they leave the flexible regressions: curves of each level, trees of all together.
 
@@ -105,3 +127,16 @@ def candidates(plain: Sequence[FitArms], learners: Learners = NO_LEARNERS) -> Ca
     if learners.outcome is not None:
         return Candidates([separate(regression(learners.outcome, "outcome_model"))])
     return Candidates(plain, [separate(smooth), joint(boosted)])
+
+
+def amounts(width: int, rows: int, learners: Learners = NO_LEARNERS) -> tuple[Candidates[FitArms], Candidates[FitArms]]:
+    """Regressions of the outcome and of a continuous treatment on so many covariates, all rows together.
+
+    Example:
+        >>> [len(one.plain) for one in amounts(2, 1000)]
+        [2, 2]
+    """
+    of_treatment = candidates(adjusting(width, rows))
+    if learners.treatment is not None:
+        of_treatment = Candidates([separate(regression(learners.treatment, "treatment_model"))])
+    return candidates(adjusting(width, rows), learners), of_treatment

@@ -57,9 +57,26 @@ class Arms:
         if self.levels is None:
             raise InputError(
                 "this estimator needs a treatment with few levels; received a continuous one. Cut it into levels, "
-                "or use 'two-stage' (front door) or 'outcome-regression' (back door)."
+                "or use 'two-stage' (front door) or 'partially-linear' (back door)."
             )
         return self.levels
+
+    def doses(self) -> Float[np.ndarray, " rows"]:
+        """The amounts, where an estimator needs a continuous treatment.
+
+        Raises:
+            InputError: if the treatment has few levels.
+
+        Example:
+            >>> read_arms(pd.DataFrame({"X": np.linspace(0, 1, 50)}), "X").doses().shape
+            (50,)
+        """
+        if self.levels is not None:
+            raise InputError(
+                f"this estimator needs a continuous treatment; received {len(self.labels)} levels. Use 'aipw', which "
+                "compares levels."
+            )
+        return self.design[:, 0]
 
     def extrapolations(self) -> tuple[str, ...]:
         """A note for every setting outside the range of a continuous treatment.
@@ -90,7 +107,8 @@ def read_arms(table: pd.DataFrame, name: str, treated: Level | None = None, cont
         (0, 1)
     """
     if not is_discrete(table, name):
-        high, low = (_value(name, given, default) for given, default in ((treated, 1.0), (control, 0.0)))
+        high = 1.0 if treated is None else read_dose(name, treated)
+        low = 0.0 if control is None else read_dose(name, control)
         _require_distinct(high, low)
         return Arms(None, (low, high), (1, 0), numbers(table, name)[:, None], np.array([[low], [high]]))
     levels = treatment_levels(table, name)
@@ -102,9 +120,18 @@ def read_arms(table: pd.DataFrame, name: str, treated: Level | None = None, cont
     return Arms(levels, labels, (last, first), dummies[levels.codes], dummies)
 
 
-def _value(name: str, given: Level | None, default: float) -> float:
+def read_dose(name: str, given: Level) -> float:
+    """A dose of a continuous treatment.
+
+    Raises:
+        InputError: if it is no number.
+
+    Example:
+        >>> read_dose("X", "0.5")
+        0.5
+    """
     try:
-        return default if given is None else float(given)
+        return float(given)
     except ValueError as error:
         raise InputError(
             f"treated and control must be numbers, as {name!r} is continuous; received {given!r}. Pass numbers."

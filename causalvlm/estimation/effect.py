@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from causalvlm.errors import InputError
-from causalvlm.estimation.arms import Arms
+from causalvlm.estimation.arms import Arms, read_dose
+from causalvlm.estimation.curve import DoseCurve, line_through
 from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.guards import overlap_warnings, require_overlap
@@ -38,6 +39,7 @@ class Effect:
         distribution: class probabilities for every level, if Y is categorical.
         columns: the columns that hold each node, as given.
         learners: models of one's own, as given.
+        curve: E[Y | do(x)] along a continuous treatment; None for one with levels.
         spread: uncertainty of all means together, from which contrasts take their intervals.
 
     Example:
@@ -64,6 +66,7 @@ class Effect:
     distribution: Mapping[Level, Mapping[Level, float]] | None
     columns: Mapping[str, Sequence[str]]
     learners: Learners
+    curve: DoseCurve | None
     spread: Spread
 
     @property
@@ -72,15 +75,16 @@ class Effect:
         return self.contrast(self.treated, self.control).standard_error
 
     def contrast(self, treated: Level, control: Level, *, outcome: Level | None = None) -> Contrast:
-        """Difference of the means of any two levels, with its interval.
+        """Difference of the means of any two levels, or doses, with its interval.
 
         Args:
-            treated: a level of the treatment.
-            control: a level of the treatment.
+            treated: a level of the treatment, or a dose.
+            control: likewise.
             outcome: the class whose probability is compared, for a categorical outcome; the last one by default.
 
         Raises:
-            InputError: if a level or class does not occur.
+            InputError: if a level or class does not occur, or a dose is no number.
+            OverlapError: if a dose lies where no rows are.
 
         Example:
             >>> from causalvlm.identification.estimands import FrontDoor
@@ -90,6 +94,8 @@ class Effect:
             >>> effect.contrast(0, 1).value == -effect.value
             True
         """
+        if self.curve is not None and {treated, control} != {self.treated, self.control}:
+            return self.curve.contrast(*(read_dose(self.estimand.treatment, dose) for dose in (treated, control)))
         labels = tuple(self.do_means)
         weights = np.zeros(len(labels))
         weights[find_level(self.estimand.treatment, labels, treated)] += 1.0
@@ -152,16 +158,16 @@ def estimate_effect(
     """Estimate E[Y | do(treated)] - E[Y | do(control)] by an identified quantity.
 
     The default estimator follows the data: the plug-in when every column but the outcome is discrete and its cells
-    hold `5` rows on average; otherwise the doubly robust one (one-step or AIPW); a linear model when the treatment
-    is continuous. All of them are in the table `causalvlm.estimation.estimators.ESTIMATORS`, formulas and sources in
+    hold `5` rows on average; otherwise the doubly robust one (one-step or AIPW); when the treatment is continuous, one
+    slope (two-stage or partially-linear), whose assumptions are tested. All of them are in the table `causalvlm.estimation.estimators.ESTIMATORS`, formulas and sources in
     a module for each.
 
     Args:
         table: one row per unit; not changed.
         estimand: what `identify` returned.
         rng: for bootstrap draws and fold assignment; the same state gives the same numbers.
-        estimator: 'plug-in', 'two-stage' or 'one-step' for a front door; 'plug-in', 'outcome-regression', 'ipw' or
-            'aipw' for a back door.
+        estimator: 'plug-in', 'two-stage' or 'one-step' for a front door; 'plug-in', 'outcome-regression',
+            'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door.
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
@@ -213,6 +219,7 @@ def estimate_effect(
         distribution=distribution,
         columns=held,
         learners=learners,
+        curve=_curve(problem, fitted),
         spread=fitted.spread,
     )
 
@@ -247,6 +254,16 @@ def _main(arms: Arms, fitted: Fit) -> Contrast:
     classes = fitted.means.shape[1]
     weights = np.kron(arms.contrast(*arms.pair), np.eye(classes)[-1])
     return contrast(fitted.means.ravel(), weights, fitted.spread)
+
+
+def _curve(problem: Problem, fitted: Fit) -> DoseCurve | None:
+    """The estimator's curve, or the line through its two means, of a continuous treatment."""
+    if problem.arms.levels is not None or fitted.curve is not None:
+        return fitted.curve
+    doses, settings = problem.arms.doses(), problem.arms.settings[:, 0]
+    ends = float(settings[0]), float(settings[1])
+    support = float(doses.min()), float(doses.max())
+    return line_through(ends, fitted.means[:, 0], fitted.spread.covariance, support=support)
 
 
 def _choice_warnings(arms: Arms, fitted: Fit) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class Estimator:
     Attributes:
         run: from a problem to numbers.
         serves: the criteria whose effects it estimates.
-        treatment: "levels" if the treatment must have few of them, "any" if it may be continuous.
+        treatment: "levels" if the treatment must have few of them, "amounts" if it must be continuous, or "any".
         outcome: "numeric" if the outcome must be a number, "any" if it may be a category.
         rows: what its effective sample size says: exact "cells", the "weights" of a model, or the "variance" that
             linear regressors leave over. Counted cells need no guard against extrapolation.
@@ -49,7 +49,7 @@ class Estimator:
 
     run: Run
     serves: "tuple[Door, ...]"
-    treatment: Literal["levels", "any"]
+    treatment: Literal["levels", "amounts", "any"]
     outcome: Literal["numeric", "any"]
     rows: Literal["cells", "weights", "variance"]
     about: str
@@ -81,6 +81,8 @@ class Estimator:
         """
         if self.treatment == "levels":
             problem.arms.coded()
+        if self.treatment == "amounts":
+            problem.arms.doses()
         if self.outcome == "numeric":
             _ = problem.outcome
         if problem.learners and not self.learners:
@@ -137,6 +139,18 @@ def _outcome_regression(problem: "Problem", *, rng: "np.random.Generator") -> "F
     return outcome_regression.run(problem, rng=rng)
 
 
+def _partially_linear(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
+    from causalvlm.estimation import partially_linear
+
+    return partially_linear.run(problem, rng=rng)
+
+
+def _dose_response(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
+    from causalvlm.estimation import dose_response
+
+    return dose_response.run(problem, rng=rng)
+
+
 def _ipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
     from causalvlm.estimation import ipw
 
@@ -186,7 +200,25 @@ ESTIMATORS: Mapping[str, Estimator] = {
         outcome="numeric",
         rows="weights",
         about="a linear model of the outcome",
+    ),
+    "partially-linear": Estimator(
+        _partially_linear,
+        serves=("back-door",),
+        treatment="amounts",
+        outcome="numeric",
+        rows="variance",
+        about="one slope of a continuous treatment, whatever the covariates do",
         default_for="amounts",
+        learners=True,
+    ),
+    "dose-response": Estimator(
+        _dose_response,
+        serves=("back-door",),
+        treatment="amounts",
+        outcome="numeric",
+        rows="weights",
+        about="a doubly robust curve of a continuous treatment",
+        learners=True,
     ),
     "ipw": Estimator(
         _ipw,

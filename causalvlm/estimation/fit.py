@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from causalvlm.estimation.curve import DoseCurve
 from causalvlm.estimation.overlap import Overlap
 from causalvlm.estimation.sample import Level
 from causalvlm.estimation.spread import Spread, from_influence
@@ -23,6 +24,7 @@ class Fit:
         classes: classes of a categorical outcome; None for a numeric one.
         notes: what a reader of the numbers must know.
         influence: influence function of each mean, unless the uncertainty is bootstrapped.
+        curve: the whole response to a continuous treatment, where the estimator has more than a line.
 
     Example:
         >>> from_tolerance(np.zeros(2), np.zeros((10, 2)), 0.5, auc=None).effective_sample_size
@@ -37,6 +39,7 @@ class Fit:
     classes: tuple[Level, ...] | None = None
     notes: tuple[str, ...] = ()
     influence: Float[np.ndarray, "rows _"] | None = None
+    curve: DoseCurve | None = None
 
 
 def from_overlap(
@@ -74,3 +77,42 @@ def from_tolerance(
     """
     rows, spread = tolerance * len(influence), from_influence(influence)
     return Fit(means[:, None], spread, rows, tolerance, auc, notes=notes, influence=influence)
+
+
+def from_curve(
+    curve: DoseCurve,
+    influence: Float[np.ndarray, "rows _"],
+    settings: Float[np.ndarray, " _"],
+    sizes: Float[np.ndarray, " _"],
+    shares: Float[np.ndarray, " _"],
+    notes: tuple[str, ...] = (),
+) -> Fit:
+    """Means at settings of a curve, resting on the effective rows near them.
+
+    Args:
+        curve: the response.
+        influence: influence functions of its coefficients.
+        settings: doses.
+        sizes: effective rows near each.
+        shares: of the rows near each.
+        notes: what a reader of the numbers must know.
+
+    Example:
+        >>> from causalvlm.estimation.curve import line_through
+        >>> line = line_through((0.0, 1.0), np.array([2.0, 5.0]), np.eye(2), support=(0.0, 1.0))
+        >>> from_curve(line, np.zeros((9, 2)), np.array([0.5]), np.array([4.0]), np.array([0.5])).means
+        array([[3.5]])
+    """
+    rows = curve.basis(settings)
+    moved = influence @ rows.T
+    means = rows @ curve.coefficients
+    return Fit(
+        means[:, None],
+        from_influence(moved),
+        float(sizes.min()),
+        float(shares.min()),
+        None,
+        notes=notes,
+        influence=moved,
+        curve=curve,
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.estimation.arm_means import cross_fit_arms, separate
-from causalvlm.estimation.cross_fitting import Candidates
+from causalvlm.estimation.cross_fitting import Candidates, folds
 from causalvlm.estimation.fit import Fit, from_overlap, from_tolerance
 from causalvlm.estimation.nuisance import least_squares
 from causalvlm.estimation.problem import Problem
@@ -101,7 +101,12 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     arms, adjustment, outcome = problem.arms, problem.covariates, problem.outcome
     if arms.levels is None:
         line = linear_response(adjustment, arms.design[:, 0], outcome, settings=arms.settings[:, 0])
-        return from_tolerance(line.means, line.influence, line.tolerance, auc=None, notes=arms.extrapolations())
+        together = np.zeros(problem.rows, dtype=np.int64)
+        plane = Candidates([separate(least_squares(1))])
+        own = cross_fit_arms(plane, np.hstack([arms.design, adjustment]), together, outcome, folds(together, rng=rng))
+        notes = own.notes("line through treatment and covariates", "Use 'partially-linear' or 'dose-response'.")
+        notes = (*notes, *arms.extrapolations())
+        return from_tolerance(line.means, line.influence, line.tolerance, auc=None, notes=notes)
     propensity = propensity_of(problem, rng=rng)
     fitted = outcome_regression(adjustment, problem.codes, outcome)
     own = cross_fit_arms(

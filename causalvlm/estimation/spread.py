@@ -40,6 +40,11 @@ class Draws:
 
     values: Float[np.ndarray, "_ _"]
 
+    @property
+    def covariance(self) -> Float[np.ndarray, "_ _"]:
+        """Of the estimates, over the draws."""
+        return np.cov(self.values, rowvar=False)
+
     def standard_error(self, weights: Float[np.ndarray, " _"]) -> float:
         """Standard deviation of the combination `weights` over the draws."""
         return float(np.std(self.values @ weights, ddof=1))

@@ -97,11 +97,19 @@ def test_double_robustness_to_a_curved_outcome():
 
 def test_a_continuous_treatment_has_a_line():
     table = LinearWorld().sample(4000, rng=np.random.default_rng(0))
-    effect = estimate_effect(table, BACK, rng=np.random.default_rng(0), treated=2.0, control=0.0)
+    line = {"estimator": "outcome-regression", "treated": 2.0, "control": 0.0}
+    effect = estimate_effect(table, BACK, rng=np.random.default_rng(0), **line)
     slope = LinearRegression().fit(table[["X", "U"]], table.Y).coef_[0]
     assert effect.value == pytest.approx(2 * slope, abs=1e-10)
     assert effect.low < 6.0 < effect.high
-    assert effect.estimator == "outcome-regression"
+    assert effect.warnings == ()
+
+
+def test_a_line_says_that_the_response_bends():
+    table = LinearWorld().sample(2000, rng=np.random.default_rng(0))
+    bent = table.assign(Y=table.Y + 0.5 * table.U**2)
+    effect = estimate_effect(bent, BACK, rng=np.random.default_rng(0), estimator="outcome-regression")
+    assert effect.warnings[0].startswith("the line through treatment and covariates leaves structure")
 
 
 def test_the_line_s_standard_error_matches_the_bootstrap():

@@ -28,7 +28,7 @@ def estimate(table=TABLE, estimand=FRONT, seed=0, **settings):
         (LinearWorld(), FRONT, "two-stage"),
         (EmbeddingWorld(dim=2), FRONT, "one-step"),
         (smoking(), BackDoor("X", "Y", ()), "plug-in"),
-        (LinearWorld(), BACK, "outcome-regression"),
+        (LinearWorld(), BACK, "partially-linear"),
         (EmbeddingWorld(dim=2), BACK, "aipw"),
     ],
 )
