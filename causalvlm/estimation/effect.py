@@ -159,8 +159,8 @@ def estimate_effect(
 
     The default estimator follows the data: the plug-in when every column but the outcome is discrete and its cells
     hold `5` rows on average; otherwise the doubly robust one (one-step or AIPW); when the treatment is continuous, one
-    slope (two-stage or partially-linear), whose assumptions are tested. All of them are in the table `causalvlm.estimation.estimators.ESTIMATORS`, formulas and sources in
-    a module for each.
+    slope (two-stage or partially-linear), whose assumptions are tested. All of them are in the table
+    `causalvlm.estimation.estimators.ESTIMATORS`, formulas and sources in a module for each.
 
     Args:
         table: one row per unit; not changed.
