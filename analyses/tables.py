@@ -303,6 +303,18 @@ def task_misalignment() -> str:
     return "\n".join(lines) + "\n"
 
 
+def baseline_rates() -> str:
+    """Harmonic means of the baselines at multiples of their published rates."""
+    rows = {row["method"]: row for row in _read(RESULTS / "baseline_rates.json")["table"] if row["dataset"] is None}
+    names = list(dict.fromkeys(label.rsplit(", ", 1)[0] for label in rows))
+    factors = list(dict.fromkeys(label.rsplit(", ", 1)[1] for label in rows))
+    lines = _head("method", *(f"{factor} the published rate" for factor in factors))
+    for name in names:
+        cells = [_cell(rows[f"{name}, {factor}"], "harmonic_mean_of_means") for factor in factors]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def torture() -> str:
     """How many malformed inputs of each family were tried, and how they ended."""
     results = _read(RESULTS / "torture.json")
@@ -339,6 +351,11 @@ def _signed(value: float) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "pacs-generalization": partial(transfer, "pacs_generalization"),
+    **{
+        f"picto-base-to-new-{group.replace(' ', '-')}": partial(_grid, "picto_base_to_new", group=group)
+        for group in ("all", "reporting", "reporting tasks")
+    },
+    "baseline-rates": baseline_rates,
     "cdc-components": partial(_grid, "cdc_components"),
     "cdc-templates": cdc_templates,
     "number-of-templates": number_of_templates,
