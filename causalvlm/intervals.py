@@ -71,6 +71,21 @@ def mean_interval(values: Float[np.ndarray, " rows"]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def mean_shift(values: Float[np.ndarray, " rows"]) -> Shift:
+    """Mean with Student's interval, as a difference from zero with its p-value.
+
+    Example:
+        >>> mean_shift(np.array([1.0, -1.0, 1.0, -1.0])).p_value
+        1.0
+    """
+    interval = mean_interval(values)
+    spread = float(values.std(ddof=1))
+    if spread == 0:
+        return Shift(interval.value, interval.low, interval.high, p_value=float(interval.value == 0))
+    score = abs(interval.value) * math.sqrt(len(values)) / spread
+    return Shift(interval.value, interval.low, interval.high, p_value=float(2 * student.sf(score, len(values) - 1)))
+
+
 def balanced_share(cells: Sequence[Float[np.ndarray, " _"]]) -> Estimate:
     """Mean over cells of the share of ones in each, with an interval that stays inside [0, 1].
 

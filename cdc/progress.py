@@ -20,12 +20,13 @@ EpochReport = Callable[[int, float], None]
 
 
 @contextmanager
-def image_bar(label: str | None, *, total: int) -> Generator[Callable[[], None]]:
+def image_bar(label: str | None, *, total: int, unit: str = "images") -> Generator[Callable[[], None]]:
     """A bar over images with their speed; silent without a label, off a terminal, or when there is nothing to do.
 
     Args:
         label: what is going on.
         total: images to come.
+        unit: what is counted, if not images.
 
     Yields:
         A function to call after each image.
@@ -37,11 +38,11 @@ def image_bar(label: str | None, *, total: int) -> Generator[Callable[[], None]]
     if label is None or total == 0 or not _on_terminal():
         yield lambda: None
         return
-    with _open_bar(label, total=total, unit="images") as bar:
+    with _open_bar(label, total=total, unit=unit) as bar:
 
         def advance() -> None:
             task = bar.tasks[0]
-            bar.update(task.id, advance=1, note=f"{task.speed:.1f} images/s" if task.speed else "")
+            bar.update(task.id, advance=1, note=f"{task.speed:.1f} {unit}/s" if task.speed else "")
 
         yield advance
 

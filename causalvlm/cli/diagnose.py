@@ -45,6 +45,14 @@ def diagnose(
     reference: Annotated[
         list[str] | None, typer.Option(metavar="FACTOR=LEVEL", help="Level to compare with; repeat the option.")
     ] = None,
+    pixels: Annotated[
+        bool | None,
+        typer.Option(
+            "--pixels/--no-pixels",
+            help="Measure factors from the images too (brightness, sharpness, a watermark, ...); by default only where "
+            "no labelled factor is given.",
+        ),
+    ] = None,
     root: RootOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
@@ -61,11 +69,11 @@ def diagnose(
     files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
         dataset = load_dataset(data, root=root, factors=factors)
-        if not dataset.factor_names:
+        if not dataset.factor_names and pixels is False:
             raise InputError(
                 f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass "
                 "--factors domain/class for folders such as photo/dog, or --factors FILE.csv with a column file and "
-                "one per factor."
+                "one per factor, or have factors measured from the images: --pixels."
             )
         images = dataset.examples if adapter is None else dataset.test
         for name in dataset.factor_names:  # before the work of encoding, not after it
@@ -76,8 +84,9 @@ def diagnose(
             table = embed(dataset, towers)
         else:
             table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
-        with console(stderr=True).status("reading the factors from the embeddings"):
-            diagnosis = compute(table, reference=references, folds=folds, rng=np.random.default_rng(seed))
+        diagnosis = compute(
+            table, reference=references, pixels=pixels, folds=folds, rng=np.random.default_rng(seed), progress=True
+        )
         _show(diagnosis)
         _write(diagnosis, out, seed=seed, device=device, json=json)
         console().print(f"report, figure and numbers saved in {out}")
@@ -108,15 +117,39 @@ def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: P
 
 
 def _show(diagnosis: "Diagnosis") -> None:
-    from causalvlm.diagnosis.findings import CAVEAT, summarize
+    from causalvlm.diagnosis.findings import caveats, summarize
 
-    for paragraph in (*summarize(diagnosis), CAVEAT):
+    for paragraph in (*summarize(diagnosis), caveats(diagnosis)):
         console().print(paragraph)
         console().print()
     for factor in diagnosis.factors:
-        console().print(_table(factor))
+        if factor.source == "label":
+            console().print(_table(factor))
+    if any(factor.source == "pixels" for factor in diagnosis.factors):
+        console().print(_measures(diagnosis))
     for file, reason in diagnosis.unreadable:
         console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
+
+
+def _measures(diagnosis: "Diagnosis") -> Table:
+    title = f"Factors measured from the pixels: largest shift of the margin each, {INTERVAL} intervals, * certain"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("factor", no_wrap=True)
+    table.add_column("bits given class", justify="right", no_wrap=True)
+    table.add_column("margin, nats", justify="right", no_wrap=True)
+    table.add_column("at, against", overflow="fold")
+    for factor in (one for one in diagnosis.factors if one.source == "pixels"):
+        bits, level = factor.probe.bits_given_class, factor.farthest
+        margin = level.margin_shift if level else None
+        table.add_row(
+            factor.factor,
+            f"{bits.value:.2f}{'*' if factor.decodable_given_class else ' '}" if bits else "",
+            f"{margin.value:+.1f} ({margin.low:+.1f}, {margin.high:+.1f}){'*' if factor.moves_margin else ' '}"
+            if margin
+            else "",
+            f"{level.level}, {factor.reference}" if level else "",
+        )
+    return table
 
 
 def _table(factor: "FactorDiagnosis") -> Table:

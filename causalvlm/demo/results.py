@@ -162,7 +162,7 @@ def _factor(diagnosis: Diagnosis, place: int) -> dict[str, Any]:
     factor = diagnosis.factors[place]
     return {
         "factor": factor.factor,
-        "decodable": factor.probe.decodable,
+        "decodable": factor.decodable,
         "probe_accuracy": factor.probe.accuracy.value,
         "commonest_level": factor.probe.majority,
         "moves_margin": factor.moves_margin,

@@ -55,7 +55,7 @@ def tell_drop(there: RegimeAccuracy, moved: RegimeAccuracy, control: RegimeAccur
 
 def tell_factors(diagnosis: Diagnosis) -> str:
     """Which factors can be read from the embedding, and at which the model answers differently."""
-    read = [factor for factor in diagnosis.factors if factor.probe.decodable]
+    read = [factor for factor in diagnosis.factors if factor.decodable]
     read.sort(key=lambda factor: factor.probe.bits.value / factor.probe.entropy_bits, reverse=True)
     moving = [factor.factor for factor in diagnosis.factors if factor.moves_margin]
     most = f", most of {_list([factor.factor for factor in read[:3]])}" if read else ""

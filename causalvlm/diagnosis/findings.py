@@ -2,7 +2,6 @@
 
 from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.levels import LevelDiagnosis
-from causalvlm.intervals import CONFIDENCE
 from causalvlm.phrases import difference, percent, percents
 
 CAVEAT = (
@@ -11,11 +10,19 @@ CAVEAT = (
 )
 """What a diagnosis cannot say, beside whatever it says."""
 
+PIXEL_CAVEAT = (
+    "What is measured from pixels also depends on what is in the picture: a bright picture may be one of snow. Where "
+    "such a factor moves the margin it is a lead to be followed, by changing that factor alone."
+)
+"""What is added where factors were measured."""
+
 NAMED_CLASSES = 3
+TOLD_MEASURES = 3
+"""Measured factors that get a paragraph of their own, those that go with the largest shifts."""
 
 
 def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """The answer in plain words: one paragraph on the model, one on each factor.
+    """The answer in plain words: one paragraph on the model, one on each labelled factor, and what was measured.
 
     Example:
         >>> import numpy as np
@@ -28,12 +35,37 @@ def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
         'The model is right on 62 % of 40 images (47 to 76 %).'
     """
     right = f"{percent(diagnosis.accuracy.value)} of {diagnosis.n:,} images ({percents(diagnosis.accuracy)})"
-    return (f"{_subject(diagnosis)} is right on {right}.", *(summarize_factor(factor) for factor in diagnosis.factors))
+    labelled = [factor for factor in diagnosis.factors if factor.source == "label"]
+    measured = [factor for factor in diagnosis.factors if factor.source == "pixels"]
+    told = [factor for factor in measured if factor.moves_margin][:TOLD_MEASURES]
+    return (
+        f"{_subject(diagnosis)} is right on {right}.",
+        *(summarize_factor(factor) for factor in labelled),
+        *([_measured(measured)] if measured else []),
+        *(summarize_factor(factor) for factor in told),
+    )
+
+
+def caveats(diagnosis: Diagnosis) -> str:
+    """What the diagnosis cannot say."""
+    measured = any(factor.source == "pixels" for factor in diagnosis.factors)
+    return f"{CAVEAT} {PIXEL_CAVEAT}" if measured else CAVEAT
 
 
 def summarize_factor(factor: FactorDiagnosis) -> str:
     """Whether the model sees the factor, and what goes with it."""
     return f"{_decodable(factor)} {_moves(factor)}"
+
+
+def _measured(factors: list[FactorDiagnosis]) -> str:
+    """Which of the measured factors are in the embedding, and with which the margin moves."""
+    read = [factor.factor for factor in factors if factor.decodable_given_class]
+    moving = [factor.factor for factor in factors if factor.moves_margin]
+    several = f"{len(factors)} factors were" if len(factors) > 1 else "One factor was"
+    return (
+        f"{several} measured from the pixels. Beyond the class, the embedding certainly tells of "
+        f"{', '.join(read) or 'none'}; the margin certainly moves with {', '.join(moving) or 'none'}."
+    )
 
 
 def _subject(diagnosis: Diagnosis) -> str:
@@ -50,30 +82,29 @@ def _decodable(factor: FactorDiagnosis) -> str:
         f"a linear probe reads it right from {percent(probe.accuracy.value)} of embeddings "
         f"({percents(probe.accuracy)}); always guessing the commonest level is right for {percent(probe.majority)}"
     )
-    if not probe.decodable:
+    if not factor.decodable:
         return f"No trace of the factor {factor.factor!r} is certain in the embedding: {read}."
     if probe.bits_given_class is None:
         return (
             f"The embedding carries the factor {factor.factor!r}: {read}. Each class occurs at one level only, so "
             "class and factor cannot be told apart."
         )
-    if not probe.decodable_given_class:
+    if not factor.decodable_given_class:
         return f"The embedding carries the factor {factor.factor!r}, though nothing certain beyond the class: {read}."
     return f"The embedding carries the factor {factor.factor!r}, also among images of one class: {read}."
 
 
 def _moves(factor: FactorDiagnosis) -> str:
-    shifts = {level.level: level.margin_shift for level in factor.levels if level.margin_shift}
-    if not shifts:
+    level = factor.farthest
+    if level is None or level.margin_shift is None:
         return f"No class has two images at {factor.reference!r} and at another level: what goes with it is unknown."
-    certain = {name: shift for name, shift in shifts.items() if shift.p_value * len(shifts) < 1 - CONFIDENCE}
-    chosen = max(certain or shifts, key=lambda name: abs(shifts[name].value))
-    level = next(level for level in factor.levels if level.level == chosen)
-    margin, accuracy = difference(shifts[chosen], unit="nats", digits=1), ""
+    margin, accuracy = difference(level.margin_shift, unit="nats", digits=1), ""
     if level.accuracy_shift:
         accuracy = f" and the accuracy {difference(level.accuracy_shift, unit='points', scale=100)}"
-    sentence = f"At {chosen!r}, class by class, the logit margin is {margin} than at {factor.reference!r}{accuracy}"
-    if not certain:
+    sentence = (
+        f"At {level.level!r}, class by class, the logit margin is {margin} than at {factor.reference!r}{accuracy}"
+    )
+    if not factor.moves_margin:
         return f"No level's margin differs from the reference's for certain. {sentence}."
     return f"{sentence}. {_classes(factor, level)}".strip()
 

@@ -1,7 +1,7 @@
 """`EmbeddingTable`: what a model makes of labelled images, one row per image."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -108,6 +108,25 @@ class EmbeddingTable:
         true = rivals[rows, self.labels]
         rivals[rows, self.labels] = -np.inf
         return true - rivals.max(axis=1)
+
+    def take(self, rows: Int[np.ndarray, " _"], *, unreadable: tuple[tuple[Path, str], ...] = ()) -> "EmbeddingTable":
+        """The table of some of its rows, in the order given.
+
+        Args:
+            rows: their indices.
+            unreadable: files that were left out now, each with the reason.
+        """
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+        return replace(
+            self,
+            features=self.features[rows],
+            logits=self.logits[rows],
+            labels=self.labels[rows],
+            factors={name: column[rows] for name, column in self.factors.items()},
+            files=tuple(self.files[row] for row in rows) if self.files else (),
+            unreadable=self.unreadable + unreadable,
+        )
 
     def _refuse_shapes(self) -> None:
         rows = len(self.labels)

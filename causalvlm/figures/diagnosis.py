@@ -12,13 +12,16 @@ from causalvlm.intervals import Estimate
 SHOWN_CLASSES = 15
 """Classes in the picture, those that lose most; all of them are in the result."""
 
+SHOWN_MEASURES = 3
+"""Measured factors in the picture, those that go with the largest shifts of the margin."""
+
 WIDTH = 9.0
 ROW = 0.27
 """Inches: width of the figure, height of one line of it."""
 
 
 def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
-    """Draw every factor of a diagnosis, one below the other.
+    """Draw the factors of a diagnosis, one below the other: the labelled ones, and a few of those measured.
 
     Args:
         diagnosis: what `diagnose` returned.
@@ -36,14 +39,22 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
         >>> len(draw_diagnosis(diagnose(table)).subfigs)
         1
     """
-    heights = [_height(factor) for factor in diagnosis.factors]
+    factors = figure_factors(diagnosis)
+    heights = [_height(factor) for factor in factors]
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=130, layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, factor in zip(parts, diagnosis.factors, strict=True):
+    for part, factor in zip(parts, factors, strict=True):
         _draw_factor(part, factor)
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue] - names are text, dollar signs too
     return figure
+
+
+def figure_factors(diagnosis: Diagnosis) -> tuple[FactorDiagnosis, ...]:
+    """The factors in the picture: every labelled one, and the first `SHOWN_MEASURES` of those measured."""
+    labelled = [factor for factor in diagnosis.factors if factor.source == "label"]
+    measured = [factor for factor in diagnosis.factors if factor.source == "pixels"]
+    return (*labelled, *measured[:SHOWN_MEASURES])
 
 
 def _height(factor: FactorDiagnosis) -> float:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from scipy.special import softmax
 
 from causalvlm.errors import InputError
-from causalvlm.intervals import Estimate, balanced_share, mean_interval, wilson
+from causalvlm.intervals import Estimate, Shift, balanced_share, mean_shift, wilson
 from causalvlm.probes.ridge import cross_fit, fit_all
 
 FEWEST_FOLDS = 3
@@ -113,15 +113,18 @@ class ProbeResult:
     balanced_accuracy: Estimate
     majority: float
     class_majority: float
-    bits: Estimate
-    bits_given_class: Estimate | None
+    bits: Shift
+    bits_given_class: Shift | None
     entropy_bits: float
     folds: int
     probe: LinearProbe = field(repr=False, compare=False)
 
     @property
     def decodable(self) -> bool:
-        """Whether the embedding certainly tells more of the factor than its frequencies do: bits above zero."""
+        """Whether the embedding certainly tells more of the factor than its frequencies do: bits above zero.
+
+        Of this factor alone: a diagnosis, which asks of several, corrects for their number.
+        """
         return self.bits.low > 0
 
     @property
@@ -225,7 +228,7 @@ def _given_class(
     codes: Int[np.ndarray, " rows"],
     labels: Int[np.ndarray, " rows"],
     assigned: Int[np.ndarray, " rows"],
-) -> Estimate | None:
+) -> Shift | None:
     """Bits about the level beyond the class, from the images of classes that occur at several levels."""
     mixed = ((_count(codes, labels) > 0).sum(axis=1) > 1)[labels]
     if not mixed.any():
@@ -235,14 +238,14 @@ def _given_class(
 
 
 def _plain(value: object) -> object:
-    return asdict(value) if isinstance(value, Estimate) else value
+    return asdict(value) if isinstance(value, Estimate | Shift) else value
 
 
 def _bits(
     probe: Float[np.ndarray, "rows _"], frequencies: Float[np.ndarray, "rows _"], codes: Int[np.ndarray, " rows"]
-) -> Estimate:
+) -> Shift:
     rows = np.arange(len(codes))
-    return mean_interval((probe - frequencies)[rows, codes] / np.log(2))
+    return mean_shift((probe - frequencies)[rows, codes] / np.log(2))
 
 
 def _count(codes: Int[np.ndarray, " rows"], groups: Int[np.ndarray, " rows"]) -> Int[np.ndarray, "_ _"]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
-from causalvlm.diagnosis.findings import CAVEAT, summarize
+from causalvlm.diagnosis.findings import caveats, summarize
 from causalvlm.diagnosis.levels import Cell, largest_loss
-from causalvlm.figures.diagnosis import draw_diagnosis
+from causalvlm.figures.diagnosis import draw_diagnosis, figure_factors
 from causalvlm.figures.style import to_bytes
 from causalvlm.phrases import spoken
 
@@ -54,11 +54,19 @@ def picture_source(content: bytes, *, kind: str = "png") -> str:
 
 
 def _answer(report: Report) -> Values:
-    return {"answer": summarize(report.diagnosis), "caveat": CAVEAT}
+    return {"answer": summarize(report.diagnosis), "caveat": caveats(report.diagnosis)}
+
+
+def _overview(report: Report) -> Values:
+    return {"shown": len(report.diagnosis.factors) > 1 or bool(report.diagnosis.left_out)}
 
 
 def _figure(report: Report) -> Values:
-    return {"figure": picture_source(to_bytes(draw_diagnosis(report.diagnosis)))}
+    drawn = figure_factors(report.diagnosis)
+    return {
+        "figure": picture_source(to_bytes(draw_diagnosis(report.diagnosis))),
+        "hidden": len(report.diagnosis.factors) - len(drawn),
+    }
 
 
 def _factors(report: Report) -> Values:
@@ -79,6 +87,7 @@ def _settings(report: Report) -> Values:
 
 SECTIONS: dict[str, Callable[[Report], Values]] = {
     "answer": _answer,
+    "overview": _overview,
     "figure": _figure,
     "factors": _factors,
     "unreadable": _unreadable,

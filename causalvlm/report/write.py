@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from causalvlm.diagnosis.diagnose import Diagnosis
-from causalvlm.diagnosis.findings import CAVEAT, summarize
+from causalvlm.diagnosis.findings import caveats, summarize
 from causalvlm.intervals import CONFIDENCE
 from causalvlm.phrases import INTERVAL, minus, spoken
 from causalvlm.report.sections import SECTIONS, Provenance, Report
@@ -84,7 +84,7 @@ def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
         >>> to_record(diagnose(table))["factors"][0]["moves_margin"]
         False
     """
-    return {"answer": list(summarize(diagnosis)), "caveat": CAVEAT, **diagnosis.to_record()}
+    return {"answer": list(summarize(diagnosis)), "caveat": caveats(diagnosis), **diagnosis.to_record()}
 
 
 def to_html(diagnosis: Diagnosis, provenance: Provenance) -> str:

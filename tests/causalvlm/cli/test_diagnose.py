@@ -70,8 +70,9 @@ def test_an_adapter_is_diagnosed_on_the_test_split(nested_folder, tiny_backbone,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["FLAT", "--out", "OUT"], "needs a task-irrelevant factor of the images"),
-        (["FLAT", "--out", "OUT"], "--factors domain/class"),
+        (["FLAT", "--out", "OUT", "--no-pixels"], "needs a task-irrelevant factor of the images"),
+        (["FLAT", "--out", "OUT", "--no-pixels"], "--factors domain/class"),
+        (["FLAT", "--out", "OUT"], "at least 20 of them from the others; received 48 images with brightness"),
         (["NESTED", "--out", "OUT", "--factors", "domain/class", "--folds", "99"], "as there are folds (99)"),
         (["NESTED", "--out", "OUT", "--factors", "domain/class", "--folds", "2"], "at least 3 folds"),
         (["NESTED", "--out", "OUT", "--factors", "domain/class", "--reference", "dark"], "must be FACTOR=LEVEL"),

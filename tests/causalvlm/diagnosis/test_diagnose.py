@@ -181,5 +181,7 @@ def test_mistakes_are_named(arguments, message):
 def test_data_without_a_factor_are_refused_with_the_way_to_name_one():
     table = planted(np.random.default_rng(9))
     bare = EmbeddingTable(table.features, table.logits, table.labels, {}, NAMES)
-    with pytest.raises(InputError, match=r"received data without any.*domain/class.*factors\.csv"):
+    with pytest.raises(InputError, match=r"received data without any.*domain/class.*factors\.csv.*pixels=True"):
+        diagnose(bare, pixels=False)
+    with pytest.raises(InputError, match="rows come from no file"):
         diagnose(bare)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from causalvlm.diagnosis.diagnose import diagnose
-from causalvlm.diagnosis.findings import summarize
+from causalvlm.diagnosis.findings import CAVEAT, summarize
 from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 from causalvlm.figures.diagnosis import draw_diagnosis
@@ -141,7 +141,7 @@ def test_a_section_is_a_template_and_a_line_in_the_list(monkeypatch):
 def test_a_section_cannot_replace_what_another_shows(monkeypatch):
     factors, diagnosis = sections.SECTIONS["factors"], diagnose(table(), folds=3)
     monkeypatch.setitem(sections.SECTIONS, "factors", lambda report: factors(report) | {"answer": (), "caveat": ""})
-    assert sections.CAVEAT in to_html(diagnosis, {})
+    assert CAVEAT in to_html(diagnosis, {})
 
 
 def test_the_page_names_the_confidence_that_intervals_have(monkeypatch):

@@ -1,0 +1,110 @@
+"""The factors that a diagnosis asks about: labelled ones, and those measured from the pixels of the images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.errors import InputError
+from causalvlm.probes.cuts import cut_levels
+from causalvlm.probes.overlay import find_overlays
+from causalvlm.probes.pixels import MEASURES, measure_pixels
+
+FEWEST_IMAGES = 20
+"""Different images that a level of a measured factor must have; smaller ones are merged."""
+
+MARK = "recurring mark"
+ABOUT_MARK = "whether the image has the edges that at least a quarter of the images of its size share [ours]"
+
+Origin = Literal["label", "pixels"]
+"""Where the levels of a factor come from."""
+
+
+@dataclass(frozen=True, eq=False)
+class FactorColumn:
+    """One factor.
+
+    Attributes:
+        levels: of every image.
+        source: whether it came with the images or was measured.
+        about: what was measured, with unit and source.
+    """
+
+    levels: Shaped[np.ndarray, " rows"]
+    source: Origin = "label"
+    about: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Factors of a table.
+
+    Attributes:
+        table: the images that have all of them.
+        factors: by name.
+        left_out: measured factors that cannot be asked about, each with the reason.
+    """
+
+    table: EmbeddingTable
+    factors: Mapping[str, FactorColumn]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+def labelled_columns(table: EmbeddingTable) -> Columns:
+    """The factors that came with the images."""
+    return Columns(table, {name: FactorColumn(levels) for name, levels in table.factors.items()})
+
+
+def pixel_columns(table: EmbeddingTable, *, folds: int, progress: str | None = None) -> Columns:
+    """The factors that came with the images and, after them, those measured from their pixels.
+
+    A measured factor that is named as a labelled one is called "... (pixels)".
+
+    Args:
+        table: its images are read again.
+        folds: of the probes, which no level may have fewer images than.
+        progress: label of a progress bar, shown on a terminal.
+
+    Raises:
+        InputError: if the table names no files, or none of them can be read.
+    """
+    if not table.files:
+        raise InputError(
+            "pixels must be read from image files; received a table whose rows come from no file. Name the files of "
+            "the table, or give it a labelled factor and pass pixels=False."
+        )
+    measured = measure_pixels(table.files, progress=progress)
+    table = table.take(np.array(measured.kept), unreadable=measured.unreadable)
+    overlays = find_overlays(table.files, progress=progress and "looking for a recurring mark")
+    values = {**measured.columns, MARK: np.where(overlays.shows, "yes", "no")}
+    _, images = np.unique(table.features, axis=0, return_inverse=True)
+    factors, left_out = dict(labelled_columns(table).factors), dict[str, str]()
+    for name, column in values.items():
+        absent = MEASURES[name].absent if name in MEASURES else ""
+        levels = cut_levels(column, images.reshape(-1), fewest=max(FEWEST_IMAGES, folds), absent=absent)
+        free = f"{name} (pixels)" if name in table.factors else name
+        if (levels == levels[0]).all():
+            left_out[free] = _why(column, levels[0])
+        else:
+            factors[free] = FactorColumn(levels, "pixels", MEASURES[name].about if name in MEASURES else ABOUT_MARK)
+    return Columns(table, factors, tuple(left_out.items()))
+
+
+def _why(values: Shaped[np.ndarray, " rows"], level: str) -> str:
+    several = len(np.unique(values, equal_nan=values.dtype.kind == "f")) > 1
+    return f"fewer than {FEWEST_IMAGES} images differ from the others" if several else f"{level} in every image"
+
+
+def choose_reference(table: EmbeddingTable, column: FactorColumn) -> str:
+    """The level to compare the others with: the middle one of three thirds, else the largest.
+
+    Among equally large ones it is the most accurate.
+    """
+    levels = [str(level) for level in np.unique(column.levels)]
+    if column.source == "pixels" and "middle" in levels:
+        return "middle"
+    at: dict[str, Int[np.ndarray, " _"]] = {level: np.flatnonzero(column.levels == level) for level in levels}
+    return max(levels, key=lambda level: (len(at[level]), table.correct[at[level]].mean()))
