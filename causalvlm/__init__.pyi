@@ -5,7 +5,10 @@ from .datasets import load_dataset as load_dataset
 from .diagnosis.diagnose import Diagnosis as Diagnosis
 from .diagnosis.diagnose import diagnose as diagnose
 from .embeddings.encode import embed as embed
+from .embeddings.encode import embed_clip_retrieval as embed_clip_retrieval
+from .embeddings.encode import embed_into as embed_into
 from .embeddings.table import EmbeddingTable as EmbeddingTable
+from .embeddings.table import load_embeddings as load_embeddings
 from .errors import CausalVLMError as CausalVLMError
 from .errors import InputError as InputError
 from .errors import NotIdentifiedError as NotIdentifiedError

@@ -15,7 +15,10 @@ from causalvlm.errors import CausalVLMError
 from cdc.files import write_bytes
 from cdc.images.cache import default_cache
 
-COMMANDS = ["demo", "adapt", "evaluate", "predict", "protocol", "methods", "diagnose", "doctor", "identify", "estimate"]
+COMMANDS = [
+    "demo", "adapt", "evaluate", "predict", "protocol", "methods", "embed", "diagnose", "doctor", "identify",
+    "estimate",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

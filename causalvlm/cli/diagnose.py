@@ -28,6 +28,8 @@ from cdc.files import in_use, write_bytes, write_json
 
 if TYPE_CHECKING:
     from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
+    from causalvlm.embeddings.table import EmbeddingTable
+    from cdc.backbones.backbone import Precision
 
 REPORT, FIGURE, RESULT = "report.html", "figure.png", "diagnosis.json"
 
@@ -64,32 +66,72 @@ def diagnose(
     """Diagnose a model on DATA: is each factor decodable, does it move accuracy and margin, which classes pay?"""
     from causalvlm.diagnosis.diagnose import diagnose as compute
     from causalvlm.embeddings.encode import embed
-    from causalvlm.probes.linear import check_levels
+    from causalvlm.embeddings.store import is_clip_retrieval, is_store
 
+    embedded = is_store(Path(data)) or is_clip_retrieval(Path(data))
     files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
-        dataset = load_dataset(data, root=root, factors=factors)
-        if not dataset.factor_names and pixels is False:
-            raise InputError(
-                f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass "
-                "--factors domain/class for folders such as photo/dog, or --factors FILE.csv with a column file and "
-                "one per factor, or have factors measured from the images: --pixels."
-            )
-        images = dataset.examples if adapter is None else dataset.test
-        for name in dataset.factor_names:  # before the work of encoding, not after it
-            check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
         references = _parse_references(reference or [])
-        if adapter is None:
-            towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
-            table = embed(dataset, towers)
+        if embedded:
+            _refuse_beside_embeddings(adapter=adapter, factors=factors, root=root)
+            table = _read_embeddings(Path(data), backbone, pretrained, device=device, precision=precision)
         else:
-            table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
+            dataset = load_dataset(data, root=root, factors=factors)
+            _require_factors(dataset, adapter, pixels=pixels, folds=folds)
+            if adapter is None:
+                towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
+                table = embed(dataset, towers)
+            else:
+                table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
         diagnosis = compute(
             table, reference=references, pixels=pixels, folds=folds, rng=np.random.default_rng(seed), progress=True
         )
         _show(diagnosis)
         _write(diagnosis, out, seed=seed, device=device, json=json)
         console().print(f"report, figure and numbers saved in {out}")
+
+
+def _require_factors(dataset: cdc.ImageDataset, adapter: Path | None, *, pixels: bool | None, folds: int) -> None:
+    """Refuse what cannot be diagnosed before the work of encoding, not after it."""
+    from causalvlm.probes.linear import check_levels
+
+    if not dataset.factor_names and pixels is False:
+        raise InputError(
+            f"a diagnosis needs a task-irrelevant factor of the images; {dataset.name} names none. Pass "
+            "--factors domain/class for folders such as photo/dog, or --factors FILE.csv with a column file and "
+            "one per factor, or have factors measured from the images: --pixels."
+        )
+    images = dataset.examples if adapter is None else dataset.test
+    for name in dataset.factor_names:
+        check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
+
+
+def _refuse_beside_embeddings(**options: Path | str | None) -> None:
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(
+            f"embeddings must come as they were made, with their labels and factors; received {' '.join(given)} beside "
+            "them. Leave that out, or give it when the images are embedded."
+        )
+
+
+def _read_embeddings(
+    folder: Path, backbone: str | None, pretrained: str | None, *, device: str, precision: "Precision"
+) -> "EmbeddingTable":
+    """A table that was saved, or one from a folder of clip-retrieval and the backbone that made it."""
+    from causalvlm.embeddings.encode import embed_clip_retrieval
+    from causalvlm.embeddings.store import is_store
+    from causalvlm.embeddings.table import load_embeddings
+
+    if is_store(folder):
+        _refuse_beside_embeddings(backbone=backbone, pretrained=pretrained)
+        return load_embeddings(folder)
+    if backbone is None:
+        raise InputError(
+            f"embeddings of clip-retrieval must come with the backbone that made them; received {folder} alone. Pass "
+            "for example --backbone ViT-B-32 --pretrained openai."
+        )
+    return embed_clip_retrieval(folder, cdc.load_backbone(backbone, pretrained, device=device, precision=precision))
 
 
 def _parse_references(pairs: list[str]) -> dict[str, str]:

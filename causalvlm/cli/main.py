@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, estimate, identify, methods, protocol
+from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, identify, methods, protocol
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -34,6 +34,7 @@ app.command()(adapt.evaluate)
 app.command()(adapt.predict)
 app.command(cls=protocol.SeveralWords)(protocol.protocol)
 app.command()(methods.methods)
+app.command()(embed.embed)
 app.command()(diagnose.diagnose)
 app.command()(doctor.doctor)
 app.command()(identify.identify)

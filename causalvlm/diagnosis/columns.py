@@ -16,6 +16,9 @@ from causalvlm.probes.pixels import MEASURES, measure_pixels
 FEWEST_IMAGES = 20
 """Different images that a level of a measured factor must have; smaller ones are merged."""
 
+PROBED_IMAGES = 5000
+"""Different images that the probe of a measured factor reads: a dozen probes of a large data set would take an hour."""
+
 MARK = "recurring mark"
 ABOUT_MARK = "whether the image has the edges that at least a quarter of the images of its size share [ours]"
 
@@ -31,11 +34,13 @@ class FactorColumn:
         levels: of every image.
         source: whether it came with the images or was measured.
         about: what was measured, with unit and source.
+        probed: rows that its probe reads; None for all of them.
     """
 
     levels: Shaped[np.ndarray, " rows"]
     source: Origin = "label"
     about: str = ""
+    probed: Int[np.ndarray, " _"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,9 @@ def labelled_columns(table: EmbeddingTable) -> Columns:
     return Columns(table, {name: FactorColumn(levels) for name, levels in table.factors.items()})
 
 
-def pixel_columns(table: EmbeddingTable, *, folds: int, progress: str | None = None) -> Columns:
+def pixel_columns(
+    table: EmbeddingTable, *, folds: int, rng: np.random.Generator, progress: str | None = None
+) -> Columns:
     """The factors that came with the images and, after them, those measured from their pixels.
 
     A measured factor that is named as a labelled one is called "... (pixels)".
@@ -66,6 +73,7 @@ def pixel_columns(table: EmbeddingTable, *, folds: int, progress: str | None = N
     Args:
         table: its images are read again.
         folds: of the probes, which no level may have fewer images than.
+        rng: draws the images that the probes read.
         progress: label of a progress bar, shown on a terminal.
 
     Raises:
@@ -81,16 +89,48 @@ def pixel_columns(table: EmbeddingTable, *, folds: int, progress: str | None = N
     overlays = find_overlays(table.files, progress=progress and "looking for a recurring mark")
     values = {**measured.columns, MARK: np.where(overlays.shows, "yes", "no")}
     _, images = np.unique(table.features, axis=0, return_inverse=True)
+    images, fewest = images.reshape(-1), max(FEWEST_IMAGES, folds)
     factors, left_out = dict(labelled_columns(table).factors), dict[str, str]()
     for name, column in values.items():
         absent = MEASURES[name].absent if name in MEASURES else ""
-        levels = cut_levels(column, images.reshape(-1), fewest=max(FEWEST_IMAGES, folds), absent=absent)
+        levels = cut_levels(column, images, fewest=fewest, absent=absent)
         free = f"{name} (pixels)" if name in table.factors else name
         if (levels == levels[0]).all():
             left_out[free] = _why(column, levels[0])
         else:
-            factors[free] = FactorColumn(levels, "pixels", MEASURES[name].about if name in MEASURES else ABOUT_MARK)
+            about = MEASURES[name].about if name in MEASURES else ABOUT_MARK
+            probed = sample_rows(levels, images, most=PROBED_IMAGES, fewest=fewest, rng=rng)
+            factors[free] = FactorColumn(levels, "pixels", about, probed)
     return Columns(table, factors, tuple(left_out.items()))
+
+
+def sample_rows(
+    levels: Shaped[np.ndarray, " rows"],
+    images: Int[np.ndarray, " rows"],
+    *,
+    most: int,
+    fewest: int,
+    rng: np.random.Generator,
+) -> Int[np.ndarray, " _"] | None:
+    """Rows of about `most` different images, each level with its share of them and with at least `fewest`.
+
+    Returns:
+        The rows in their order; None, for all of them, where there are no more.
+
+    Example:
+        >>> levels = np.repeat(["common", "rare"], [990, 10])
+        >>> rows = sample_rows(levels, np.arange(1000), most=100, fewest=5, rng=np.random.default_rng(0))
+        >>> len(rows), (levels[rows] == "rare").sum()
+        (104, np.int64(5))
+    """
+    if len(levels) <= most:
+        return None
+    _, first = np.unique(images, return_index=True)
+    chosen: list[Int[np.ndarray, " _"]] = []
+    for level in np.unique(levels):
+        rows = first[levels[first] == level]
+        chosen.append(rng.permutation(rows)[: max(fewest, round(most * np.mean(levels == level)))])
+    return np.sort(np.concatenate(chosen))
 
 
 def _why(values: Shaped[np.ndarray, " rows"], level: str) -> str:

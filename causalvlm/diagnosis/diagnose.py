@@ -195,13 +195,13 @@ def diagnose(
         table = data
     else:
         table = embed(data, backbone, adapter)
+    rng = rng or np.random.default_rng(0)
     if pixels or (pixels is None and not table.factors):
-        columns = pixel_columns(table, folds=folds, progress="measuring pixels" if progress else None)
+        columns = pixel_columns(table, folds=folds, rng=rng, progress="measuring pixels" if progress else None)
     else:
         columns = labelled_columns(table)
     _require_factors(columns)
     chosen = _references(columns, reference or {})
-    rng = rng or np.random.default_rng(0)
     table = columns.table
     factors: list[FactorDiagnosis] = []
     with image_bar(
@@ -305,7 +305,8 @@ def _order(factor: FactorDiagnosis) -> tuple[bool, float]:
 def _diagnose_factor(
     table: EmbeddingTable, name: str, column: FactorColumn, reference: str, *, folds: int, rng: np.random.Generator
 ) -> FactorDiagnosis:
-    probe = fit_probe(table.features, column.levels, table.labels, name=name, folds=folds, rng=rng)
+    rows = slice(None) if column.probed is None else column.probed
+    probe = fit_probe(table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng)
     answers = Answers.of(table)
     at = {level: answers.where(column.levels == level) for level in probe.levels}
     base = at.pop(reference)

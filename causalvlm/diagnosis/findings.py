@@ -59,12 +59,14 @@ def summarize_factor(factor: FactorDiagnosis) -> str:
 
 def _measured(factors: list[FactorDiagnosis]) -> str:
     """Which of the measured factors are in the embedding, and with which the margin moves."""
-    read = [factor.factor for factor in factors if factor.decodable_given_class]
+    read = [factor.factor for factor in factors if factor.decodable]
+    beyond = [factor.factor for factor in factors if factor.decodable_given_class]
     moving = [factor.factor for factor in factors if factor.moves_margin]
     several = f"{len(factors)} factors were" if len(factors) > 1 else "One factor was"
     return (
-        f"{several} measured from the pixels. Beyond the class, the embedding certainly tells of "
-        f"{', '.join(read) or 'none'}; the margin certainly moves with {', '.join(moving) or 'none'}."
+        f"{several} measured from the pixels. The embedding certainly tells of {', '.join(read) or 'none'}; beyond "
+        f"what the class tells, of {', '.join(beyond) or 'none'}. The margin certainly moves with "
+        f"{', '.join(moving) or 'none'}."
     )
 
 

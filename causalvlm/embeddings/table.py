@@ -8,7 +8,13 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from causalvlm.embeddings.store import StoreWriter, factor_column, read_store
 from causalvlm.errors import InputError
+from cdc.provenance import provenance
+from cdc.records import restore
+
+BLOCK = 65_536
+"""Rows that are checked or written at once."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,35 @@ class EmbeddingTable:
         rivals[rows, self.labels] = -np.inf
         return true - rivals.max(axis=1)
 
+    def save(self, directory: Path | str, *, force: bool = False) -> None:
+        """Write the table into a folder, from which `load_embeddings` reads it again.
+
+        Args:
+            directory: made if needed.
+            force: replace embeddings that lie there.
+
+        Raises:
+            InputError: if embeddings lie there already and `force` is false.
+        """
+        with StoreWriter(Path(directory), force=force) as writer:
+            self.append_to(writer)
+            writer.describe(
+                class_names=self.class_names,
+                factors=tuple(self.factors),
+                unreadable=tuple((str(path), reason) for path, reason in self.unreadable),
+                source=self.source.to_record() if self.source else None,
+                provenance=provenance(self.source.device if self.source else "cpu"),
+            )
+
+    def append_to(self, writer: StoreWriter) -> None:
+        """Write the rows alone, block by block; files are named from the root, to be found from anywhere."""
+        for start in range(0, len(self), BLOCK):
+            rows = slice(start, start + BLOCK)
+            labels = self.labels[rows].tolist()
+            files = [str(path.absolute()) for path in self.files[rows]] or [""] * len(labels)
+            levels = {factor_column(name): column[rows].astype(str).tolist() for name, column in self.factors.items()}
+            writer.append(self.features[rows], self.logits[rows], {"image_path": files, "label": labels, **levels})
+
     def take(self, rows: Int[np.ndarray, " _"], *, unreadable: tuple[tuple[Path, str], ...] = ()) -> "EmbeddingTable":
         """The table of some of its rows, in the order given.
 
@@ -153,7 +188,8 @@ class EmbeddingTable:
                 "Name those classes, or drop their rows."
             )
         for name, values in (("features", self.features), ("logits", self.logits)):
-            broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            parts = [~np.isfinite(values[at : at + BLOCK]).all(axis=1) for at in range(0, len(values), BLOCK)]
+            broken = np.flatnonzero(np.concatenate(parts))
             if len(broken):
                 raise InputError(
                     f"{name} must be finite; {len(broken)} of {len(self)} rows are not, the first is row {broken[0]}"
@@ -162,7 +198,47 @@ class EmbeddingTable:
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:
-    """A copy that nobody can write to: neither the caller's array nor the table changes by the other's hand."""
+    """A copy that nobody can write to: neither the caller's array nor the table changes by the other's hand.
+
+    One that is read-only and no view of another is such an array already, as is a file that is mapped read-only.
+    """
+    mapped = isinstance(values, np.memmap) and values.mode == "r"
+    if mapped or (values.base is None and not values.flags.writeable):
+        return values
     copy = np.array(values)
     copy.setflags(write=False)
     return copy
+
+
+def load_embeddings(directory: Path | str) -> EmbeddingTable:
+    """Read a table that `EmbeddingTable.save` or `causalvlm embed` wrote; its arrays are memory-mapped.
+
+    Args:
+        directory: the folder.
+
+    Raises:
+        InputError: if a file is missing, or anything in the folder is not as it was saved.
+
+    Example:
+        >>> import tempfile
+        >>> table = EmbeddingTable(features=np.eye(2, dtype=np.float32), logits=np.array([[2.0, 1.0], [3.0, 0.5]]),
+        ...                        labels=np.array([0, 1]), factors={"domain": np.array(["photo", "sketch"])},
+        ...                        class_names=("cat", "dog"))
+        >>> folder = Path(tempfile.mkdtemp()) / "embeddings"
+        >>> table.save(folder)
+        >>> load_embeddings(folder).factors["domain"].tolist()
+        ['photo', 'sketch']
+    """
+    stored = read_store(Path(directory))
+    rows, manifest = stored.rows, stored.manifest
+    files = tuple(map(Path, rows["image_path"])) if rows["image_path"].iloc[0] else ()
+    return EmbeddingTable(
+        features=stored.features,
+        logits=stored.logits,
+        labels=rows["label"].to_numpy(dtype=np.int64),
+        factors={name: rows[factor_column(name)].to_numpy(dtype=str) for name in manifest.factors},
+        class_names=manifest.class_names,
+        files=files,
+        unreadable=tuple((Path(path), reason) for path, reason in manifest.unreadable),
+        source=restore(Source, manifest.source) if manifest.source is not None else None,
+    )

@@ -1,0 +1,61 @@
+"""`causalvlm embed`: what a model makes of images, kept in a folder that other tools read too."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import cdc
+from causalvlm.cli.output import (
+    BackboneOption,
+    DataArgument,
+    DeviceOption,
+    FactorsOption,
+    ForceOption,
+    JsonOption,
+    PrecisionOption,
+    PretrainedOption,
+    RootOption,
+    console,
+    write_result,
+)
+from causalvlm.datasets import load_dataset
+from cdc.files import in_use
+
+
+def embed(
+    data: DataArgument,
+    backbone: BackboneOption,
+    out: Annotated[Path, typer.Option(help="Folder for the embeddings.")],
+    pretrained: PretrainedOption = None,
+    factors: FactorsOption = None,
+    root: RootOption = None,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "fp32",
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Embed DATA into a folder, in clip-retrieval's layout; the same command goes on after a kill.
+
+    For example: causalvlm embed photos/ --backbone photo --out embeddings/, then causalvlm diagnose embeddings/ --out
+    diagnosis/.
+    """
+    from causalvlm.embeddings.encode import embed_into
+    from causalvlm.embeddings.store import MANIFEST, read_store
+
+    with in_use(out, writes=(out / MANIFEST, *((json,) if json else ())), force=force):
+        dataset = load_dataset(data, root=root, factors=factors)
+        towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
+        embed_into(out, dataset, towers, force=True)  # what exists was refused, or --force given, before
+        stored = read_store(out)
+        images, width = stored.features.shape
+        about = {
+            "images": images,
+            "dim": width,
+            "unreadable": stored.manifest.unreadable,
+            "settings": stored.manifest.source,
+        }
+        write_result(json, about, force=True, device=device)
+    for file, reason in stored.manifest.unreadable:
+        console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
+    console().print(f"{images:,} embeddings of {width} numbers saved in {out}", soft_wrap=True)
