@@ -97,6 +97,38 @@ def test_a_mistake_is_one_line_and_exit_2(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture(scope="module")
+def unlabelled_folder(tmp_path_factory):
+    """Two classes of 40 noisy pictures whose brightness differs."""
+    root = tmp_path_factory.mktemp("unlabelled") / "lamps"
+    rng = np.random.default_rng(0)
+    for name, tint in {"red": (60, 0, 0), "blue": (0, 0, 60)}.items():
+        (root / name).mkdir(parents=True)
+        for index in range(40):
+            pixels = np.array(tint) + rng.uniform(30, 180) + rng.normal(0, 10, (32, 32, 3))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{index:02d}.png")
+    return root
+
+
+def test_without_a_label_the_pixels_are_asked(unlabelled_folder, tiny_clip_folder, tmp_path, capsys):
+    arguments = [
+        "diagnose",
+        str(unlabelled_folder),
+        "--backbone",
+        str(tiny_clip_folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert run(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "factors were measured from the pixels" in printed
+    assert "Factors measured from the pixels" in printed
+    result = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    sources = {factor["factor"]: factor["source"] for factor in result["factors"]}
+    assert sources["brightness"] == "pixels"
+    assert ["file kind", "PNG in every image"] in result["left_out"]
+
+
 @pytest.mark.data
 def test_pacs_under_the_photo_backbone(photographs):
     """A tenth of PACS: cartoons are harder than photographs, and the embedding knows the domain."""
