@@ -41,21 +41,20 @@ def embed(
     diagnosis/.
     """
     from causalvlm.embeddings.encode import embed_into
-    from causalvlm.embeddings.store import MANIFEST, read_store
+    from causalvlm.embeddings.store import MANIFEST, read_manifest
 
     with in_use(out, writes=(out / MANIFEST, *((json,) if json else ())), force=force):
         dataset = load_dataset(data, root=root, factors=factors)
         towers = cdc.load_backbone(backbone, pretrained, device=device, precision=precision)
         embed_into(out, dataset, towers, force=True)  # what exists was refused, or --force given, before
-        stored = read_store(out)
-        images, width = stored.features.shape
+        written = read_manifest(out)
         about = {
-            "images": images,
-            "dim": width,
-            "unreadable": stored.manifest.unreadable,
-            "settings": stored.manifest.source,
+            "images": written.rows,
+            "dim": towers.dim,
+            "unreadable": written.unreadable,
+            "settings": written.source,
         }
         write_result(json, about, force=True, device=device)
-    for file, reason in stored.manifest.unreadable:
+    for file, reason in written.unreadable:
         console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
-    console().print(f"{images:,} embeddings of {width} numbers saved in {out}", soft_wrap=True)
+    console().print(f"{written.rows:,} embeddings of {towers.dim} numbers saved in {out}", soft_wrap=True)

@@ -86,7 +86,8 @@ def pixel_columns(
         )
     measured = measure_pixels(table.files, progress=progress)
     table = table.take(np.array(measured.kept), unreadable=measured.unreadable)
-    overlays = find_overlays(table.files, progress=progress and "looking for a recurring mark")
+    looking = progress and "looking for a recurring mark"
+    overlays = find_overlays(table.files, sizes=measured.sizes, progress=looking)
     values = {**measured.columns, MARK: np.where(overlays.shows, "yes", "no")}
     _, images = np.unique(table.features, axis=0, return_inverse=True)
     images, fewest = images.reshape(-1), max(FEWEST_IMAGES, folds)

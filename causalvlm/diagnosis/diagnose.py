@@ -203,12 +203,13 @@ def diagnose(
     _require_factors(columns)
     chosen = _references(columns, reference or {})
     table = columns.table
+    answers = Answers.of(table)
     factors: list[FactorDiagnosis] = []
     with image_bar(
         "reading factors from the embeddings" if progress else None, total=len(chosen), unit="factors"
     ) as advance:
         for name, column in columns.factors.items():
-            factors.append(_diagnose_factor(table, name, column, chosen[name], folds=folds, rng=rng))
+            factors.append(_diagnose_factor(table, answers, name, column, chosen[name], folds=folds, rng=rng))
             advance()
     return Diagnosis(
         n=len(table),
@@ -303,11 +304,17 @@ def _order(factor: FactorDiagnosis) -> tuple[bool, float]:
 
 
 def _diagnose_factor(
-    table: EmbeddingTable, name: str, column: FactorColumn, reference: str, *, folds: int, rng: np.random.Generator
+    table: EmbeddingTable,
+    answers: Answers,
+    name: str,
+    column: FactorColumn,
+    reference: str,
+    *,
+    folds: int,
+    rng: np.random.Generator,
 ) -> FactorDiagnosis:
     rows = slice(None) if column.probed is None else column.probed
     probe = fit_probe(table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng)
-    answers = Answers.of(table)
     at = {level: answers.where(column.levels == level) for level in probe.levels}
     base = at.pop(reference)
     others = [diagnose_level(level, here, base) for level, here in at.items()]

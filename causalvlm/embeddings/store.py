@@ -212,7 +212,7 @@ def read_store(directory: Path) -> Stored:
     Raises:
         InputError: if a file is missing, or anything in the folder is not as it was written.
     """
-    manifest = _read_manifest(directory)
+    manifest = read_manifest(directory)
     for name, expected in manifest.sha256.items():
         if _checksum(directory / name) != expected:
             raise _damaged(directory, f"the checksum of {name} differs")
@@ -295,7 +295,12 @@ def _parts(folder: Path, stem: str, suffix: str) -> dict[int, Path]:
     return {int(number): found[number] for number in sorted((n for n in found if n.isdigit()), key=int)}
 
 
-def _read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path) -> Manifest:
+    """What a folder says that it holds; nothing else in it is read.
+
+    Raises:
+        InputError: if there is no manifest, or one of another format.
+    """
     try:
         record = json.loads(read_bytes(directory / MANIFEST, most=MOST_MANIFEST))
     except FileNotFoundError as error:

@@ -32,7 +32,7 @@ def augmented(
         np.float64(1.0)
     """
     arms = np.arange(propensity.probabilities.shape[1])
-    regressions = candidates(adjusting(adjustment.shape[1], int(np.bincount(treatment).min())), learners)
+    regressions = candidates(adjusting(adjustment.shape[1], int(np.bincount(treatment).min())), learners.outcome)
     judged = cross_fit_arms(regressions, adjustment, treatment, outcome, propensity.assigned)
     mu = judged.predictions
     weights = (treatment[:, None] == arms) / propensity.probabilities

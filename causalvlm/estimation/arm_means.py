@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit
 from causalvlm.estimation.flexible import boosted, smooth
-from causalvlm.estimation.learners import NO_LEARNERS, Learners, regression
+from causalvlm.estimation.learners import Model, regression
 from causalvlm.estimation.nuisance import (
     QUADRATIC_COLUMNS,
     ROWS_PER_COLUMN,
@@ -114,29 +114,21 @@ def adjusting(width: int, smallest_arm: int) -> Sequence[FitArms]:
     return [separate(least_squares(degree)) for degree in ((1, 2) if curved else (1,))]
 
 
-def candidates(plain: Sequence[FitArms], learners: Learners = NO_LEARNERS) -> Candidates[FitArms]:
+def candidates(
+    plain: Sequence[FitArms], own: Model | None = None, argument: str = "outcome_model"
+) -> Candidates[FitArms]:
     """These, and for what they leave the flexible regressions: curves of each level, trees of all together.
 
-    A regressor of one's own takes the place of all of them; it is fitted for each level.
+    Args:
+        plain: cheap regressions.
+        own: a regressor of one's own, which takes the place of all of them and is fitted for each level.
+        argument: its name in messages.
 
     Example:
         >>> from causalvlm.estimation.nuisance import least_squares
         >>> len(candidates([joint(least_squares(1))]).flexible)
         2
     """
-    if learners.outcome is not None:
-        return Candidates([separate(regression(learners.outcome, "outcome_model"))])
+    if own is not None:
+        return Candidates([separate(regression(own, argument))])
     return Candidates(plain, [separate(smooth), joint(boosted)])
-
-
-def amounts(width: int, rows: int, learners: Learners = NO_LEARNERS) -> tuple[Candidates[FitArms], Candidates[FitArms]]:
-    """Regressions of the outcome and of a continuous treatment on so many covariates, all rows together.
-
-    Example:
-        >>> [len(one.plain) for one in amounts(2, 1000)]
-        [2, 2]
-    """
-    of_treatment = candidates(adjusting(width, rows))
-    if learners.treatment is not None:
-        of_treatment = Candidates([separate(regression(learners.treatment, "treatment_model"))])
-    return candidates(adjusting(width, rows), learners), of_treatment

@@ -6,7 +6,8 @@ Pseudo-outcomes whose mean given X = x is E[Y | do(x)] if either the outcome's o
     w(X, Z) (Y - mu(X, Z)) + m(X),   w = f(X) / f(X | Z),   m(x) = mean over Z of mu(x, Z),
 
 are projected on cubic splines of X, by least squares weighted with w where the residual is (Semenova, Chernozhukov,
-Econometrics Journal 24, 2021). The number of knots is the next above that with the least held-out loss.
+Econometrics Journal 24, 2021). The number of knots is the next above that with the least held-out loss, and no w counts
+for more than 20: where one would, the outcome's model has to be right.
 """
 
 from collections.abc import Sequence
@@ -19,19 +20,17 @@ from scipy.stats import gaussian_kde
 from sklearn.preprocessing import SplineTransformer
 
 from causalvlm.errors import OverlapError
-from causalvlm.estimation.arm_means import amounts, cross_fit_arms
-from causalvlm.estimation.cross_fitting import LEFT, Candidates, Judged, Mean, cross_fit, folds, splits
+from causalvlm.estimation.arm_means import FitArms, adjusting, candidates, cross_fit_arms, separate
+from causalvlm.estimation.cross_fitting import LEFT, Judged, Mean, cross_fit, folds, splits
 from causalvlm.estimation.curve import Basis, DoseCurve
 from causalvlm.estimation.fit import Fit, from_curve
-from causalvlm.estimation.flexible import boosted, smooth
-from causalvlm.estimation.learners import NO_LEARNERS, Learners, regression
-from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, FitMean, Matrix, Predict, least_squares
-from causalvlm.estimation.overlap import kish
+from causalvlm.estimation.learners import NO_LEARNERS, Learners
+from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, Matrix, Predict, least_squares
+from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS, kish
 from causalvlm.estimation.problem import Problem
 
 _GRID = 25  # doses at which mu is averaged over Z; between them m is a cubic
 _DENSITY_GRID = 400
-FEWEST_EFFECTIVE_ROWS = 30.0
 _KNOTS = (2, 3, 4, 6, 9, 13)
 _WINDOW = 0.25  # of a standard deviation of X, to either side: the rows that stand behind a dose
 _LARGEST_RATIO = 20.0  # a heavier row counts as this heavy: one row is no curve, and the outcome's model stands in
@@ -165,10 +164,11 @@ def _density_ratio(
 ) -> tuple[Amounts, tuple[str, ...]]:
     """f(X) / f(X | Z) at each row: location and scale depend on Z, the shape of the density is estimated by kernels."""
     together = np.zeros_like(assigned)
-    width, rows = adjustment.shape[1], len(treatment)
-    location = cross_fit_arms(amounts(width, rows, learners)[1], adjustment, together, treatment, assigned)
+    plain = adjusting(adjustment.shape[1], len(treatment))
+    of_treatment = candidates(plain, learners.treatment, "treatment_model")
+    location = cross_fit_arms(of_treatment, adjustment, together, treatment, assigned)
     own = treatment - location.predictions[:, 0]
-    squares = cross_fit_arms(amounts(width, rows)[1], adjustment, together, own**2, assigned)
+    squares = cross_fit_arms(candidates(plain), adjustment, together, own**2, assigned)
     spread = np.sqrt(np.maximum(squares.predictions[:, 0], _LEAST_SPREAD * own.var()))
     shape = own / spread
     places = np.linspace(shape.min(), shape.max(), _DENSITY_GRID)
@@ -186,25 +186,19 @@ def _responses(
     adjustment: Matrix, treatment: Amounts, outcome: Amounts, grid: Amounts, assigned: Codes, learners: Learners
 ) -> Judged:
     """Held-out mu at each row's own dose, then at every dose of the grid with the row's own Z."""
-    both = np.column_stack([treatment, adjustment])
+    both, together = np.column_stack([treatment, adjustment]), np.zeros_like(assigned)
+    plain = [separate(least_squares(degree)) for degree in ((1,) if both.shape[1] > QUADRATIC_COLUMNS else (1, 2))]
 
-    def fold(fits: Sequence[FitMean], train: Codes, held: Codes) -> list[Matrix]:
-        found = [fit(both[train], outcome[train, None]) for fit in fits]
+    def fold(fits: Sequence[FitArms], train: Codes, held: Codes) -> list[Matrix]:
+        found = [fit(both[train], together[train], outcome[train], 1) for fit in fits]
         return [np.hstack([predict(both[held]), *_along(predict, grid, adjustment[held])]) for predict in found]
 
-    target = Mean(outcome, np.zeros_like(assigned), lambda mu: mu[:, :, 0])
-    return cross_fit(_regressions(both.shape[1], learners), fold, target, both, assigned)
+    target = Mean(outcome, together, lambda mu: mu[:, :, 0])
+    return cross_fit(candidates(plain, learners.outcome), fold, target, both, assigned)
 
 
 def _along(predict: Predict, grid: Amounts, adjustment: Matrix) -> list[Matrix]:
     return [predict(np.column_stack([np.full(len(adjustment), dose), adjustment])) for dose in grid]
-
-
-def _regressions(width: int, learners: Learners) -> Candidates[FitMean]:
-    if learners.outcome is not None:
-        return Candidates([regression(learners.outcome, "outcome_model")])
-    plain = [least_squares(1)] if width > QUADRATIC_COLUMNS else [least_squares(1), least_squares(2)]
-    return Candidates(plain, [smooth, boosted])
 
 
 def _basis(treatment: Amounts, pseudo: Amounts, assigned: Codes) -> Basis:

@@ -94,6 +94,8 @@ class Effect:
             >>> effect.contrast(0, 1).value == -effect.value
             True
         """
+        if self.distribution is None and outcome is not None:
+            raise InputError(f"outcome= is for a categorical outcome; received {outcome!r}. Leave it out.")
         if self.curve is not None and {treated, control} != {self.treated, self.control}:
             return self.curve.contrast(*(read_dose(self.estimand.treatment, dose) for dose in (treated, control)))
         labels = tuple(self.do_means)
@@ -101,8 +103,6 @@ class Effect:
         weights[find_level(self.estimand.treatment, labels, treated)] += 1.0
         weights[find_level(self.estimand.treatment, labels, control)] -= 1.0
         if self.distribution is None:
-            if outcome is not None:
-                raise InputError(f"outcome= is for a categorical outcome; received {outcome!r}. Leave it out.")
             return contrast(np.array(list(self.do_means.values())), weights, self.spread)
         classes = tuple(self.distribution[labels[0]])
         place = len(classes) - 1 if outcome is None else find_level(self.estimand.outcome, classes, outcome)

@@ -3,10 +3,8 @@
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.estimators import Estimator
 from causalvlm.estimation.fit import Fit
+from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS
 from causalvlm.estimation.problem import Problem
-
-FEWEST_EFFECTIVE_ROWS = 30.0
-"""Below this effective sample size nothing is claimed: the normal approximation of a mean has no ground there."""
 
 SMALLEST_SHARE = 0.01
 """Below this share of effective rows a handful of rows carries the estimate; see docs/front_door.md for the study."""

@@ -12,7 +12,7 @@ from causalvlm.errors import NotIdentifiedError
 from causalvlm.estimation.arms import read_arms
 from causalvlm.estimation.cells import count_cells, require_cells
 from causalvlm.estimation.problem import Problem, Roles
-from causalvlm.estimation.sample import Level, check_columns, is_discrete, numbers
+from causalvlm.estimation.sample import Level, check_columns, check_fixable, is_discrete, numbers
 from causalvlm.estimation.spread import Contrast, Draws, contrast
 from causalvlm.graphs.graph import CausalGraph
 
@@ -81,6 +81,7 @@ def natural_effects(
     held = tuple(column for node in mediators for column in mapping.get(node, (node,)))
     parts = Roles(treatment, outcome, held, covariates, front_door=True)
     check_columns(table, parts.all())
+    check_fixable(table, (*held, *covariates))
     problem = Problem(table, parts, read_arms(table, treatment, treated, control))
     discrete = all(is_discrete(table, name) for name in (*held, *covariates))
     means_of = (_cells if discrete else _lines)(problem, numbers(table, outcome))

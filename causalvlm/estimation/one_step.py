@@ -194,7 +194,7 @@ def _outcome_parts(
     assigned: Int[np.ndarray, " rows"],
     learners: Learners,
 ) -> _OutcomeParts:
-    regressions = candidates(_regressions(views.width, int(np.bincount(treatment).min())), learners)
+    regressions = candidates(_regressions(views.width, int(np.bincount(treatment).min())), learners.outcome)
     every, arms = np.arange(len(outcome)), propensity.shape[1]
 
     def fold(

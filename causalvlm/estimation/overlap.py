@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+FEWEST_EFFECTIVE_ROWS = 30.0
+"""Below this effective sample size nothing is claimed: the normal approximation of a mean has no ground there."""
+
 
 @dataclass(frozen=True)
 class Overlap:

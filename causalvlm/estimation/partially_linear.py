@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import chdtrc
 
-from causalvlm.estimation.arm_means import amounts, cross_fit_arms
+from causalvlm.estimation.arm_means import adjusting, candidates, cross_fit_arms
 from causalvlm.estimation.cross_fitting import LEFT, folds
 from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, least_squares, standardiser
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.score_test import score_test
 from causalvlm.estimation.structure import structure_left
 
 _ALPHA = 0.01
@@ -82,9 +82,10 @@ def partially_linear(
     """
     together = np.zeros(len(outcome), dtype=np.int64)
     assigned = folds(together, rng=rng)
-    of_outcome, of_treatment = amounts(adjustment.shape[1], len(outcome), learners)
-    expected = cross_fit_arms(of_outcome, adjustment, together, outcome, assigned)
+    plain = adjusting(adjustment.shape[1], len(outcome))
+    of_treatment = candidates(plain, learners.treatment, "treatment_model")
     given = cross_fit_arms(of_treatment, adjustment, together, treatment, assigned)
+    expected = cross_fit_arms(candidates(plain, learners.outcome), adjustment, together, outcome, assigned)
     own = treatment - given.predictions[:, 0]
     around = outcome - expected.predictions[:, 0]
     slope = float(own @ around / (own @ own))
@@ -147,7 +148,7 @@ def _p_one_slope(
     """Score test against a slope that changes with the dose or with Z: residuals times v^2, v^3 and v Z_j.
 
     v = X - E[X | Z]. The powers are freed of Z, and all of v, so that errors of theta and of the nuisances do not count
-    at first order; unequal variances are allowed for (Wooldridge 1991, J. Econometrics 47, procedure 3.1).
+    at first order.
     """
     v = own / own.std()
     width = adjustment.shape[1]
@@ -156,7 +157,4 @@ def _p_one_slope(
     if width:
         powers = powers - least_squares(2 if width <= QUADRATIC_COLUMNS else 1)(adjustment, powers)(adjustment)
     added = np.column_stack([powers - powers.mean(0), v[:, None] * scaled])
-    added = added - np.outer(v, v @ added / (v @ v))
-    scores = added * residual[:, None]
-    total, spread = scores.sum(0), scores.T @ scores
-    return float(chdtrc(np.linalg.matrix_rank(spread), total @ np.linalg.pinv(spread, hermitian=True) @ total))
+    return score_test(added, v[:, None], residual)

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import eigh
-from scipy.special import chdtrc
 
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.cross_fitting import decoded
@@ -13,8 +11,8 @@ from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.nuisance import standardiser
 from causalvlm.estimation.overlap import pair_auc
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.score_test import pseudo_inverse, score_test
 
-_NEGLIGIBLE = 1e-9
 _FULL_TEST_COLUMNS = 20
 _BENT_COLUMNS = 12
 _TEST_ROWS = 20_000  # of the test of linearity: evenly spaced rows of a longer table
@@ -90,13 +88,13 @@ def two_stage(
     at = np.tile(centre, (len(settings), 1))
     at[:, 1 : 1 + treatment.shape[1]] = settings
 
-    inverse = _pseudo_inverse(given.T @ given / rows)
+    inverse = pseudo_inverse(given.T @ given / rows)
     first = inverse @ (given.T @ mediator / rows)
     residual_s = mediator - given @ first
     moved = at @ first  # E_C E[S | x, C], one row per setting
 
     gram = residual_s.T @ residual_s / rows
-    inverse_s = _pseudo_inverse(gram, scale=mediator.var(0))
+    inverse_s = pseudo_inverse(gram, scale=mediator.var(0))
     _require_variation(moved - moved.mean(0), inverse_s @ gram)
     second = inverse_s @ (residual_s.T @ outcome / rows)
     index = mediator @ second
@@ -163,18 +161,6 @@ def _probe_auc(problem: Problem, *, rng: np.random.Generator) -> float:
     return pair_auc(decoded(features, codes, rng=rng), codes, problem.arms.pair)
 
 
-def _pseudo_inverse(
-    gram: Float[np.ndarray, "_ _"], scale: Float[np.ndarray, " _"] | None = None
-) -> Float[np.ndarray, "_ _"]:
-    """Inverse of a Gram matrix on the directions that carry more than a rounding error of `scale`."""
-    variance = np.diag(gram) if scale is None else scale
-    deviation = np.sqrt(np.where(variance > np.finfo(float).tiny, variance, np.inf))  # constants drop out
-    values, vectors = eigh(gram / np.outer(deviation, deviation))
-    kept = values > _NEGLIGIBLE
-    basis = vectors[:, kept] / deviation[:, None]
-    return (basis / values[kept]) @ basis.T
-
-
 def _require_variation(moved: Float[np.ndarray, "_ dim"], projector: Float[np.ndarray, "dim dim"]) -> None:
     """Refuse when X moves S in a direction where S does not vary given X: the second stage is then not estimable."""
     lost = moved - moved @ projector
@@ -203,7 +189,7 @@ def _p_first(
     amounts = columns[:, [len(np.unique(column[:100])) > 2 for column in columns.T]]
     bends = [np.maximum(amounts - knot, 0.0) for knot in np.quantile(amounts, (0.25, 0.5, 0.75), axis=0)]
     first, second = np.triu_indices(columns.shape[1], 1)
-    return _score_test(np.hstack([*bends, columns[:, first] * columns[:, second]]), given, noise)
+    return score_test(np.hstack([*bends, columns[:, first] * columns[:, second]]), given, noise)
 
 
 def _p_second(
@@ -226,20 +212,4 @@ def _p_second(
     if few or len(np.unique(index[:100])) > 2:
         extra.append((index**2)[:, None])
     added = np.hstack(extra)
-    return _score_test(added, np.hstack([given, mediator]), residual)
-
-
-def _score_test(
-    added: Float[np.ndarray, "rows _"], base: Float[np.ndarray, "rows _"], residual: Float[np.ndarray, " rows"]
-) -> float:
-    """p-value of no slope on the added columns, given residuals of a least-squares fit on the base."""
-    rows = len(residual)
-    beyond = added - base @ (_pseudo_inverse(base.T @ base / rows) @ (base.T @ added / rows))
-    beyond = beyond[:, beyond.var(0) > _NEGLIGIBLE * (added**2).mean(0)]
-    if not beyond.shape[1]:
-        return 1.0
-    scores = beyond * residual[:, None]
-    spread = scores.T @ scores
-    inverse = _pseudo_inverse(spread)
-    total = scores.sum(0)
-    return float(chdtrc(round(np.trace(spread @ inverse)), total @ inverse @ total))
+    return score_test(added, np.hstack([given, mediator]), residual)

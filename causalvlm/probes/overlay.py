@@ -68,7 +68,9 @@ class Overlays:
     shows: Bool[np.ndarray, " rows"]
 
 
-def find_overlays(paths: Sequence[Path], *, progress: str | None = None) -> Overlays:
+def find_overlays(
+    paths: Sequence[Path], *, sizes: Sequence[tuple[int, int]] | None = None, progress: str | None = None
+) -> Overlays:
     """Look for edges that images of one size share, pixel by pixel, beyond chance [ours].
 
     At every pixel, the number of images with an edge in one direction is held against the binomial of the frequency
@@ -78,6 +80,7 @@ def find_overlays(paths: Sequence[Path], *, progress: str | None = None) -> Over
 
     Args:
         paths: image files; what cannot be read shows no mark.
+        sizes: their widths and heights, upright; read from them if not given.
         progress: label of a progress bar, shown on a terminal.
 
     Example:
@@ -92,7 +95,7 @@ def find_overlays(paths: Sequence[Path], *, progress: str | None = None) -> Over
         (40, [0.17, 0.62, 0.83, 0.81])
     """
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for row, size in enumerate(read_each(paths, _read_size)):
+    for row, size in enumerate(sizes or read_each(paths, _read_size)):
         if not isinstance(size, UnreadableImageError):
             by_size[size].append(row)
     shows = np.zeros(len(paths), dtype=bool)

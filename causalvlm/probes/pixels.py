@@ -47,7 +47,7 @@ class Picture:
     Attributes:
         rgb: the upright picture, reduced to `SEEN_SIDE`, channel by channel, 0 to 255.
         detail: luma of the central window at full resolution, 0 to 255.
-        aspect_ratio: width of the upright picture by its height.
+        size: width and height of the upright picture.
         pixels: number of them in the file.
         kind: format of the file.
         quantisation: the JPEG's table for luma, row by row; empty in other formats.
@@ -55,7 +55,7 @@ class Picture:
 
     rgb: Float[np.ndarray, "3 _ _"]
     detail: Float[np.ndarray, "_ _"]
-    aspect_ratio: float
+    size: tuple[int, int]
     pixels: int
     kind: str
     quantisation: tuple[int, ...]
@@ -77,7 +77,7 @@ class Picture:
             return cls(
                 rgb=rgb,
                 detail=detail,
-                aspect_ratio=width / height,
+                size=(width, height),
                 pixels=header.width * header.height,
                 kind=header.format or "",
                 quantisation=tuple(getattr(header, "quantization", {}).get(0, ())),
@@ -179,7 +179,7 @@ def _pixels(picture: Picture) -> float:
 
 
 def _aspect_ratio(picture: Picture) -> float:
-    return picture.aspect_ratio
+    return picture.size[0] / picture.size[1]
 
 
 def _rendition(picture: Picture) -> str:
@@ -253,8 +253,13 @@ def measure_picture(path: Path | str) -> dict[str, float | str]:
         >>> found["dominant hue"], found["saturation"], found["border"], found["file kind"]
         ('red', 1.0, 'coloured', 'PNG')
     """
-    picture = Picture.read(Path(path))
-    return {name: measure.of(picture) for name, measure in MEASURES.items()}
+    return _measure(Path(path))[0]
+
+
+def _measure(path: Path) -> tuple[dict[str, float | str], tuple[int, int]]:
+    """Every measure, and width and height."""
+    picture = Picture.read(path)
+    return {name: measure.of(picture) for name, measure in MEASURES.items()}, picture.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,11 +268,13 @@ class PixelTable:
 
     Attributes:
         columns: numbers or words by the name of the measure; NaN where a file has no number.
+        sizes: width and height of the upright pictures.
         kept: row i belongs to ``paths[kept[i]]``.
         unreadable: files that were left out, each with the reason.
     """
 
     columns: Mapping[str, Shaped[np.ndarray, " rows"]]
+    sizes: tuple[tuple[int, int], ...]
     kept: tuple[int, ...]
     unreadable: tuple[tuple[Path, str], ...]
 
@@ -292,20 +299,22 @@ def measure_pixels(paths: Sequence[Path], *, progress: str | None = None) -> Pix
     """
     kept: list[int] = []
     rows: list[dict[str, float | str]] = []
+    sizes: list[tuple[int, int]] = []
     unreadable: list[tuple[Path, str]] = []
-    for row, found in enumerate(read_each(paths, measure_picture, progress=progress)):
+    for row, found in enumerate(read_each(paths, _measure, progress=progress)):
         if isinstance(found, UnreadableImageError):
             unreadable.append((paths[row], found.reason))
         else:
             kept.append(row)
-            rows.append(found)
+            rows.append(found[0])
+            sizes.append(found[1])
     if not rows:
         raise InputError(
             f"at least one image must be readable to be measured; received {len(paths)} files and can read none"
             f"{f', the first is {unreadable[0][0]}: {unreadable[0][1]}' if unreadable else ''}. Check the paths."
         )
     columns = {name: np.array([row[name] for row in rows]) for name in MEASURES}
-    return PixelTable(columns, tuple(kept), tuple(unreadable))
+    return PixelTable(columns, tuple(sizes), tuple(kept), tuple(unreadable))
 
 
 def read_each(

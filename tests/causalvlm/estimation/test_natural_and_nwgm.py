@@ -99,3 +99,10 @@ def test_its_error_grows_with_the_logits():
 def test_weights_must_be_distributions():
     with pytest.raises(InputError, match="mediator must be a distribution; received a sum of 6"):
         nwgm(np.zeros((6, 4, 5)), np.ones(6), np.full(4, 0.25))
+
+
+def test_a_covariate_that_names_its_rows_is_refused():
+    table = binary_table(500, np.random.default_rng(0))
+    named = table.assign(S=np.random.default_rng(1).normal(size=500), C=[f"img{row}" for row in range(500)])
+    with pytest.raises(InputError, match="column 'C' must have levels that recur"):
+        split(named, GIVEN_C)
