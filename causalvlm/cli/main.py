@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, identify, methods, protocol
+from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, export, identify, methods, protocol
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -32,6 +32,7 @@ app.command()(demo.demo)
 app.command()(adapt.adapt)
 app.command()(adapt.evaluate)
 app.command()(adapt.predict)
+app.command()(export.export)
 app.command(cls=protocol.SeveralWords)(protocol.protocol)
 app.command()(methods.methods)
 app.command()(embed.embed)

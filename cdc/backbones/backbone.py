@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cdc.backbones.preprocessing import Preprocessing
 from cdc.backbones.tokens import Tokenizer
 from cdc.errors import InputError
 
@@ -120,6 +121,7 @@ class Backbone:
         fingerprint: short hash of preprocessing and of the weights as they were loaded, whatever the precision.
         logit_bias: added to every logit (SigLIP); 0 for CLIP.
         image_prompts: how learnable tokens enter the image tower; None where they cannot.
+        preprocessing: `preprocess` as plain values; None where it is of another kind than those describe.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Backbone:
     fingerprint: str
     logit_bias: float = 0.0
     image_prompts: ImagePrompts | None = None
+    preprocessing: Preprocessing | None = None
 
     @property
     def identity(self) -> str:

@@ -81,4 +81,4 @@ def image_prompts(tower: nn.Module) -> VisionPrompts | None:
 def _with_last(
     states: Float[Tensor, "batch _ dim"], prompt: Float[Tensor, "tokens dim"]
 ) -> Float[Tensor, "batch _ dim"]:
-    return torch.cat([states, prompt.to(states.dtype).expand(len(states), -1, -1)], dim=1)
+    return torch.cat([states, prompt.to(states.dtype).expand(states.shape[0], -1, -1)], dim=1)

@@ -17,6 +17,7 @@ from transformers import AutoConfig
 from cdc.backbones.backbone import DTYPES, Backbone, Precision, fingerprint, freeze
 from cdc.backbones.deep_prompts import image_prompts
 from cdc.backbones.frozen_clip import give_embeddings_only, text_tower
+from cdc.backbones.preprocessing import of_open_clip
 from cdc.errors import InputError
 
 _log = logging.getLogger("cdc")
@@ -71,6 +72,7 @@ def load_open_clip(
         dim=configuration["embed_dim"], logit_scale=logit_scale, text=text, image_tower=model.visual,
         preprocess=preprocess, fingerprint=mark,
         logit_bias=logit_bias, image_prompts=image_prompts(model.visual),
+        preprocessing=of_open_clip(model.visual.preprocess_cfg),
     )  # fmt: skip
 
 

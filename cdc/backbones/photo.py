@@ -24,6 +24,7 @@ from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from cdc.backbones.backbone import DTYPES, Backbone, Precision, fingerprint, freeze
 from cdc.backbones.masked_text import MaskedText
+from cdc.backbones.preprocessing import Preprocessing
 from cdc.errors import InputError
 
 LOGIT_SCALE = 20.0
@@ -78,6 +79,7 @@ def load_photo(name: str, *, device: str, precision: Precision) -> Backbone:
     return Backbone(
         name=name, pretrained=None, precision=precision, device=torch.device(device), dim=len(centre),
         logit_scale=LOGIT_SCALE, text=text, image_tower=freeze(image_tower), preprocess=_preprocess, fingerprint=mark,
+        preprocessing=Preprocessing((224, 224), 256, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Prediction:
             >>> Prediction.from_logits(torch.zeros(1, 2)).belief
             tensor([[0.5000, 0.5000]])
         """
-        return cls(logits.softmax(-1), logits.new_zeros(len(logits)), -logits.logsumexp(-1), logits)
+        return cls(logits.softmax(-1), logits.new_zeros(logits.shape[0]), -logits.logsumexp(-1), logits)
 
     @classmethod
     def join(cls, parts: "Sequence[Prediction]") -> "Prediction":

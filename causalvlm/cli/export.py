@@ -1,0 +1,38 @@
+"""`causalvlm export`: an adapter as one file that runs without torch and without this package."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import cdc
+from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from cdc.data.listing import refuse_ambiguous_names
+from cdc.files import refuse_overwrite
+
+
+def export(
+    adapter: Annotated[Path, typer.Argument(help="Folder that adapt wrote.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        Literal["onnx"], typer.Option(help="Of the file; onnx needs the extra onnx.")
+    ] = "onnx",
+    class_name: Annotated[
+        list[str] | None, typer.Option(help="Classify among these names instead; repeat the option.")
+    ] = None,
+    json: JsonOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Write an adapter with its image tower as one file, from preprocessed pixels to probabilities."""
+    check_json(json, force=force)
+    refuse_overwrite(out, force=force)  # before the work, not after it
+    refuse_ambiguous_names(class_name or ())
+    sys.stderr.write(f"causalvlm: exporting {adapter} as {format}, seconds to a minute\n")
+    written = cdc.export_onnx(cdc.load_adapter(adapter), out, class_name, force=force)
+    console().print(
+        f"{', '.join(written.outputs)} from pixels in {out}, {written.size / 1e6:.0f} MB; within "
+        f"{written.difference:.1g} of the adapter in onnxruntime",
+        soft_wrap=True,
+    )
+    write_result(json, written.to_record(), force=force)
