@@ -45,3 +45,4 @@ from .probes.linear import fit_probe as fit_probe
 from .refutation.refute import refute as refute
 from .refutation.verdict import Verdict as Verdict
 from .report.write import render_report as render_report
+from .sklearn import AdapterClassifier as AdapterClassifier

@@ -74,5 +74,6 @@ from .protocols.result import ProtocolResult as ProtocolResult
 from .provenance import provenance as provenance
 from .training.fit import FitSettings as FitSettings
 from .training.fit import fit as fit
+from .training.fit import fit_features as fit_features
 from .training.fit import fit_into as fit_into
 from .training.fit import fit_shots as fit_shots

@@ -1,15 +1,21 @@
 """`fit`: from a data set and a method's settings to an adapter. What can be encoded once is, before training."""
 
+import hashlib
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
 from cdc.adapter import CARD, Adapter, load_adapter
 from cdc.backbones.backbone import Backbone
 from cdc.card import AdapterCard, BackboneRecord, DataRecord, TrainingRecord
-from cdc.data.dataset import ImageDataset
+from cdc.data.dataset import DEFAULT_TEMPLATE, Example, ImageDataset
 from cdc.data.splits import few_shot, select_classes
 from cdc.errors import InputError
 from cdc.files import in_use, refuse_overwrite
@@ -23,7 +29,7 @@ from cdc.provenance import provenance
 from cdc.training.checkpoint import discard_checkpoints, of_rehearsal
 from cdc.training.loop import train
 from cdc.training.rehearsal import rehearse
-from cdc.training.shots import gather_shots
+from cdc.training.sources import Embeddings, Files, Source
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def fit(
         >>> fit(data, cdc.ZeroShotConfig(), cdc.load_backbone("photo")).class_names
         ('cat', 'dog')
     """
-    adapter = _train(*_prepare(dataset, method, backbone, settings), settings)
+    adapter = _train(*_prepare(dataset, method, backbone, settings), settings, _files(backbone, settings))
     if settings.checkpoint and not keep_checkpoint:
         discard_checkpoints(settings.checkpoint)
     return adapter
@@ -134,7 +140,8 @@ def fit_into(
         adapter = None if force else _finished(out, card, backbone)
         if adapter is None:
             refuse_overwrite(out / CARD, force=force)
-            adapter = _train(model, shots, card, replace(settings, checkpoint=out / CHECKPOINT))
+            settings = replace(settings, checkpoint=out / CHECKPOINT)
+            adapter = _train(model, shots, card, settings, _files(backbone, settings))
             adapter.save(out, force=force)
         discard_checkpoints(out / CHECKPOINT)
     return adapter
@@ -153,7 +160,57 @@ def fit_shots(
     """
     settings = replace(settings, classes="all")
     model = _build(dataset, method, backbone, settings)
-    adapter = _train(model, dataset, _card(model, dataset, settings), settings)
+    adapter = _train(model, dataset, _card(model, dataset, settings), settings, _files(backbone, settings))
+    if settings.checkpoint:
+        discard_checkpoints(settings.checkpoint)
+    return adapter
+
+
+def fit_features(
+    features: Float[Tensor, "rows dim"],
+    labels: Int[Tensor, " _"],
+    class_names: Sequence[str],
+    method: MethodConfig,
+    backbone: Backbone,
+    settings: FitSettings = DEFAULT_SETTINGS,
+    *,
+    template: str = DEFAULT_TEMPLATE,
+) -> Adapter:
+    """`fit` on embeddings that are there already; a template sees an image in training as at test time.
+
+    Args:
+        features: embeddings that the image tower of `backbone` made; they are scaled to unit length.
+        labels: index into `class_names`.
+        class_names: the classes.
+        method: settings of a method that trains on features.
+        backbone: frozen towers.
+        settings: shots, classes and training; views, augmentation and cache play no part.
+        template: hand-crafted, with ``{}`` once.
+
+    Raises:
+        InputError: as `fit` does; if the features are not the backbone's in their number of columns or not one for each
+            label, or the method trains on pixels.
+
+    Example:
+        >>> import cdc, torch
+        >>> backbone = cdc.load_backbone("picto")
+        >>> features = backbone.encode_texts(["a picture of a cat.", "a picture of a dog."])
+        >>> fit_features(features, torch.tensor([0, 1]), ["cat", "dog"], cdc.ZeroShotConfig(), backbone).class_names
+        ('cat', 'dog')
+    """
+    if features.shape[1] != backbone.dim or len(features) != len(labels):
+        raise InputError(
+            f"features must have the {backbone.dim} columns of {backbone.name!r} and a row for each of {len(labels)} "
+            f"labels; received shape {list(features.shape)}. Make them with encode_images."
+        )
+    rows = tuple(Example(Path(str(row)), int(label)) for row, label in enumerate(labels))
+    values = functional.normalize(features.float(), dim=-1)
+    # What is in them goes with their name, so that cards and checkpoints of other embeddings are told apart.
+    name = f"embeddings {hashlib.sha256(values.cpu().numpy().tobytes()).hexdigest()[:16]}"
+    dataset = ImageDataset(name, tuple(class_names), rows, (), (), template)
+    settings = replace(settings, views=1, augmentation="none")
+    model, shots, card = _prepare(dataset, method, backbone, settings)
+    adapter = _train(model, shots, card, settings, Embeddings(values.to(backbone.device)))
     if settings.checkpoint:
         discard_checkpoints(settings.checkpoint)
     return adapter
@@ -187,7 +244,7 @@ def _finished(out: Path, card: AdapterCard, backbone: Backbone) -> Adapter | Non
     return found if found.card.is_of(card) else None
 
 
-def _train(model: Method, dataset: ImageDataset, card: AdapterCard, settings: FitSettings) -> Adapter:
+def _train(model: Method, dataset: ImageDataset, card: AdapterCard, settings: FitSettings, source: Source) -> Adapter:
     if card.training is None or not isinstance(model, Trainable):
         return Adapter(model, card)
     config, name = settings.training, model.config.name
@@ -197,7 +254,7 @@ def _train(model: Method, dataset: ImageDataset, card: AdapterCard, settings: Fi
         model: Trainable, dataset: ImageDataset, label: str, checkpoint: Path | None
     ) -> tuple[tuple[float, ...], tuple[tuple[Path, str], ...]]:
         nonlocal seconds
-        shots, unreadable = gather_shots(dataset, model, plan, seed=config.seed, cache=settings.cache)
+        shots, unreadable = source.shots(dataset, model, plan)
         started = time.perf_counter()
         with epoch_bar(label, total=config.epochs) as report:
             losses = train(model, shots, config, checkpoint=checkpoint, progress=report)
@@ -212,14 +269,16 @@ def _train(model: Method, dataset: ImageDataset, card: AdapterCard, settings: Fi
 
     checkpoints = [settings.checkpoint and of_rehearsal(settings.checkpoint, number) for number in range(3)]
     seconds = 0.0
-    if model.rehearses and (
-        rehearsals := rehearse(dataset, model.backbone, rehearsal, seed=config.seed, cache=settings.cache)
-    ):
+    if model.rehearses and (rehearsals := rehearse(dataset, rehearsal, source.held_out, seed=config.seed)):
         model.learn_from(rehearsals)
     losses, unreadable = run(model, dataset, f"training {name}", checkpoints[0])
     left_out = tuple(f"{path}: {reason}" for path, reason in unreadable)
     record = replace(card.training, losses=losses, seconds=seconds, unreadable=left_out)
     return Adapter(model, replace(card, training=record))
+
+
+def _files(backbone: Backbone, settings: FitSettings) -> Files:
+    return Files(backbone, settings.training.seed, settings.cache)
 
 
 def _views(model: Trainable, settings: FitSettings) -> ViewPlan:

@@ -5,12 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from cdc.backbones.backbone import Backbone
 from cdc.data.dataset import Example, ImageDataset
 from cdc.data.splits import select_classes
-from cdc.images.encode import CacheFolder, encode_images
 from cdc.methods.method import HeldOut, Rehearsal, Trainable
 
 FEWEST_CLASSES = 4
@@ -64,35 +61,26 @@ def plan_rehearsals(shots: ImageDataset, *, seed: int) -> tuple[Part, ...]:
     )
 
 
-def held_out(shots: ImageDataset, backbone: Backbone, *, cache: CacheFolder) -> HeldOut:
-    """The images of a training split as they are at test time; what cannot be read is left out."""
-    found = encode_images(backbone, [example.path for example in shots.train], cache=cache, progress="encoding shots")
-    labels = torch.tensor([shots.train[row].label for row in found.kept], device=backbone.device)
-    return HeldOut(found.values.to(backbone.device), labels, shots.class_names)
-
-
 def rehearse(
     shots: ImageDataset,
-    backbone: Backbone,
     train: Callable[[ImageDataset, int], Trainable],
+    see: Callable[[ImageDataset], HeldOut],
     *,
     seed: int,
-    cache: CacheFolder,
 ) -> tuple[Rehearsal, ...]:
     """Train on each half of the classes, and keep what the method was not shown.
 
     Args:
         shots: its training split is the shots.
-        backbone: frozen towers.
         train: from the shots of a rehearsal and its number to the trained method.
+        see: from the images of a training split to their features as at test time.
         seed: of which shots are kept.
-        cache: folder of cached features; None turns caching off.
     """
     return tuple(
         Rehearsal(
             method=train(part.trained, number),
-            known=held_out(part.known, backbone, cache=cache),
-            new=held_out(part.new, backbone, cache=cache),
+            known=see(part.known),
+            new=see(part.new),
         )
         for number, part in enumerate(plan_rehearsals(shots, seed=seed), start=1)
     )
