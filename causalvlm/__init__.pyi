@@ -39,6 +39,7 @@ from .identification.dowhy import to_dowhy_estimand as to_dowhy_estimand
 from .identification.estimands import BackDoor as BackDoor
 from .identification.estimands import Estimand as Estimand
 from .identification.estimands import FrontDoor as FrontDoor
+from .identification.estimands import Functional as Functional
 from .identification.identify import adjustment_sets as adjustment_sets
 from .identification.identify import identify as identify
 from .probes.linear import fit_probe as fit_probe

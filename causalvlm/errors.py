@@ -5,19 +5,30 @@ from cdc.errors import InputError as InputError
 
 
 class NotIdentifiedError(CausalVLMError):
-    """No adjustment identifies the effect: which condition fails, along which open path, and what would mend it.
+    """The effect is not identified: which condition fails, along which open path, and what would mend it.
 
     Attributes:
         condition: the condition that fails, in words.
         open_path: the path that violates it, as text such as ``"X <- G_i -> Y"``; empty if there is none.
         remedies: what would mend it (a node to observe, an edge to drop), most useful first.
+        hedge: two sets of nodes that show that nothing identifies the effect, the larger first; None if one criterion
+            alone was asked for.
     """
 
-    def __init__(self, message: str, *, condition: str, open_path: str, remedies: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        condition: str,
+        open_path: str,
+        remedies: tuple[str, ...],
+        hedge: tuple[frozenset[str], frozenset[str]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.condition = condition
         self.open_path = open_path
         self.remedies = remedies
+        self.hedge = hedge
 
 
 class OverlapError(CausalVLMError):

@@ -1,5 +1,6 @@
 """`causalvlm estimate`: the effect that a graph identifies, from a table, with what may be said against it."""
 
+import contextlib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -256,7 +257,7 @@ def _refute(
     data: "pd.DataFrame", graph: "CausalGraph", effect: "Effect", rng: "np.random.Generator"
 ) -> "tuple[Verdict, ...]":
     """Refute by placebos, by the other criterion where it holds, and by columns that the graph says S is free of."""
-    from causalvlm.identification.estimands import FrontDoor
+    from causalvlm.identification.estimands import FrontDoor, Functional
     from causalvlm.identification.identify import identify
     from causalvlm.refutation.refute import refute
 
@@ -264,15 +265,15 @@ def _refute(
     front = isinstance(estimand, FrontDoor)
     present = [node for node in graph.nodes if node in data.columns]
     held = {node for node in effect.columns if node not in present}
-    try:
-        alternative = identify(
-            graph.observe_only(*present, *held),
-            treatment=estimand.treatment,
-            outcome=estimand.outcome,
-            strategy="back-door" if front else "front-door",
-        )
-    except NotIdentifiedError:
-        alternative = None
+    alternative = None
+    if not isinstance(estimand, Functional):  # sought only where neither criterion holds
+        with contextlib.suppress(NotIdentifiedError):
+            alternative = identify(
+                graph.observe_only(*present, *held),
+                treatment=estimand.treatment,
+                outcome=estimand.outcome,
+                strategy="back-door" if front else "front-door",
+            )
     suspects: list[str] = []
     if front:
         given = {estimand.treatment, *estimand.covariates}

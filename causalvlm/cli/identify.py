@@ -34,7 +34,8 @@ def identify(
         typer.Option(metavar="NODE", help="Exactly these nodes are observed, whatever the graph says; repeat."),
     ] = None,
     strategy: Annotated[
-        Literal["any", "back-door", "front-door"], typer.Option(help="Which criterion; any tries the back door first.")
+        Literal["any", "back-door", "front-door", "general"],
+        typer.Option(help="By which criterion or algorithm; any tries them in this order."),
     ] = "any",
     cross_check: Annotated[
         bool, typer.Option("--cross-check", help="Ask DoWhy as well, and say whether it agrees.")
@@ -63,7 +64,8 @@ def identify(
     if isinstance(found, NotIdentifiedError):
         _print_failure(found, treatment, outcome)
     else:
-        others = search.adjustment_sets(loaded, treatment=treatment, outcome=outcome, strategy=strategy, limit=5)
+        sets = "any" if strategy == "general" else strategy
+        others = search.adjustment_sets(loaded, treatment=treatment, outcome=outcome, strategy=sets, limit=5)
         _print_estimand(found, [other for other in others if other != found])
     result = {"treatment": treatment, "outcome": outcome, **result_of(found)}
     if check is not None:
@@ -101,7 +103,14 @@ def result_of(found: "Estimand | NotIdentifiedError") -> dict[str, object]:
     """
     if isinstance(found, NotIdentifiedError):
         return _failure_record(found)
-    return {"identified": True, **found.to_record(), "condition": None, "open_path": None, "remedies": []}
+    return {
+        "identified": True,
+        **found.to_record(),
+        "condition": None,
+        "open_path": None,
+        "remedies": [],
+        "hedge": None,
+    }
 
 
 def _failure_record(error: NotIdentifiedError) -> dict[str, object]:
@@ -116,6 +125,7 @@ def _failure_record(error: NotIdentifiedError) -> dict[str, object]:
         "condition": error.condition,
         "open_path": error.open_path,
         "remedies": list(error.remedies),
+        "hedge": None if error.hedge is None else [sorted(nodes) for nodes in error.hedge],
     }
 
 
@@ -136,10 +146,8 @@ def _check_figure(path: Path | None, *, force: bool) -> None:
 
 def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
     say = console()
-    say.print(
-        f"The effect of {found.treatment} on {found.outcome} is identified by the {found.strategy.replace('-', ' ')}:",
-        soft_wrap=True,
-    )
+    by = "general algorithm" if found.strategy == "general" else found.strategy.replace("-", " ")
+    say.print(f"The effect of {found.treatment} on {found.outcome} is identified by the {by}:", soft_wrap=True)
     say.print(f"  {found.text()}\n\nbecause, in this graph,", soft_wrap=True)
     for assumption in found.assumptions():
         say.print(f"  - {assumption}", soft_wrap=True)
@@ -151,9 +159,13 @@ def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
 
 def _print_failure(error: NotIdentifiedError, treatment: str, outcome: str) -> None:
     say = console()
-    say.print(f"The effect of {treatment} on {outcome} is not identified by adjustment.", soft_wrap=True)
+    by = "" if error.hedge else " by this criterion"
+    say.print(f"The effect of {treatment} on {outcome} is not identified{by}.", soft_wrap=True)
     say.print(f"  condition that fails: {error.condition}", soft_wrap=True)
     say.print(f"  open path:            {error.open_path}", soft_wrap=True)
+    if error.hedge:
+        larger, smaller = (", ".join(sorted(nodes)) for nodes in error.hedge)
+        say.print(f"  hedge:                {{{larger}}} around {{{smaller}}}", soft_wrap=True)
     if error.remedies:
         say.print("\nAny of these would mend it, where it is true to the world:", soft_wrap=True)
         for remedy in error.remedies:

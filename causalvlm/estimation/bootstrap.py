@@ -5,6 +5,8 @@ from jaxtyping import Float
 
 DRAWS = 2000
 
+_ENOUGH_DRAWS = 0.95
+
 
 def multinomial_tables(
     counts: Float[np.ndarray, "..."], *, rng: np.random.Generator, draws: int = DRAWS
@@ -20,3 +22,18 @@ def multinomial_tables(
     tables = np.zeros((draws, *counts.shape))
     tables[:, occupied] = rng.multinomial(int(total), counts[occupied] / total, size=draws)
     return tables
+
+
+def left_out(kept: int) -> tuple[str, ...]:
+    """A sentence if many bootstrap tables could not be used.
+
+    Example:
+        >>> left_out(2000), left_out(1000)[0][:41]
+        ((), '50% of the bootstrap tables had an empty ')
+    """
+    if kept >= _ENOUGH_DRAWS * DRAWS:
+        return ()
+    return (
+        f"{1 - kept / DRAWS:.0%} of the bootstrap tables had an empty cell and were left out: some cells hold few "
+        "rows, and the interval is too narrow.",
+    )

@@ -166,7 +166,7 @@ def _aipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
 ESTIMATORS: Mapping[str, Estimator] = {
     "plug-in": Estimator(
         _plug_in,
-        serves=("front-door", "back-door"),
+        serves=("front-door", "back-door", "general"),
         treatment="levels",
         outcome="any",
         rows="cells",

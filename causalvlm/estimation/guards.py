@@ -39,7 +39,7 @@ def require_overlap(fitted: Fit, estimator: Estimator, problem: Problem) -> None
     extrapolated = decoded_above(LARGEST_AUC, auc, estimator)
     if rows >= FEWEST_EFFECTIVE_ROWS and share >= SMALLEST_SHARE and not extrapolated:
         return
-    through = "mediator" if problem.front_door else "adjustment set"
+    through = {"front-door": "mediator", "back-door": "adjustment set", "general": "formula's cells"}[problem.door]
     decoded = "" if auc is None else f", AUC of {problem.roles.treatment!r} decoded from the {through} {auc:.3f}"
     raise OverlapError(
         f"the treatment levels must overlap in the {through}: at least {FEWEST_EFFECTIVE_ROWS:.0f} effective rows, a "

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.bootstrap import DRAWS, multinomial_tables
+from causalvlm.estimation.bootstrap import left_out, multinomial_tables
 from causalvlm.estimation.cells import (
     Cells,
     back_door_overlap,
@@ -14,12 +14,11 @@ from causalvlm.estimation.cells import (
     require_cells,
 )
 from causalvlm.estimation.fit import Fit, from_overlap
+from causalvlm.estimation.functional import functional_influence, run_functional
 from causalvlm.estimation.overlap import Overlap
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels
 from causalvlm.estimation.spread import Draws
-
-_ENOUGH_DRAWS = 0.95
 
 Probabilities = Float[np.ndarray, "*_ _ _ _"]
 
@@ -146,6 +145,8 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(problem, rng=rng).means.shape
         (2, 1)
     """
+    if problem.roles.functional:
+        return run_functional(problem, problem.roles.functional, rng=rng)
     cells = _count(problem)
     if cells.finest is None:
         return _analytic(problem, cells)
@@ -155,7 +156,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     outcome = problem.counted_outcome
     classes = outcome.labels if isinstance(outcome, Levels) and problem.categorical else None
     spread = Draws(draws.reshape(len(draws), -1))
-    return Fit(_means(problem, cells), spread, rows, share, overlap.auc, classes, _left_out(len(draws)))
+    return Fit(_means(problem, cells), spread, rows, share, overlap.auc, classes, left_out(len(draws)))
 
 
 def run_analytic(problem: Problem) -> Fit:
@@ -169,6 +170,8 @@ def run_analytic(problem: Problem) -> Fit:
         >>> run_analytic(read_problem(table, FrontDoor("X", "Y", ("S",)))).influence.shape
         (2000, 2)
     """
+    if problem.roles.functional:
+        return functional_influence(problem, problem.roles.functional)
     return _analytic(problem, _count(problem))
 
 
@@ -194,12 +197,3 @@ def _means(problem: Problem, cells: Cells) -> Float[np.ndarray, "_ _"]:
 
 def _overlap(problem: Problem, cells: Cells) -> Overlap:
     return (front_door_overlap if problem.front_door else back_door_overlap)(cells, problem.arms.pair)
-
-
-def _left_out(kept: int) -> tuple[str, ...]:
-    if kept >= _ENOUGH_DRAWS * DRAWS:
-        return ()
-    return (
-        f"{1 - kept / DRAWS:.0%} of the bootstrap tables had an empty cell and were left out: some cells hold few "
-        "rows, and the interval is too narrow.",
-    )

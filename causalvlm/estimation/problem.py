@@ -24,9 +24,9 @@ from causalvlm.estimation.sample import (
     matrix,
     numbers,
 )
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Functional
 
-Door = Literal["front-door", "back-door"]
+Door = Literal["front-door", "back-door", "general"]
 
 Data = Literal["cells", "levels", "amounts"]
 """Discrete columns with enough rows in their cells, a treatment with levels, or a continuous treatment."""
@@ -42,8 +42,9 @@ class Roles:
         treatment: column of the treatment.
         outcome: column of the outcome.
         mediators: columns that hold the mediator; none for a back door.
-        covariates: columns that hold the adjustment set or the front door's covariates.
+        covariates: columns that hold the adjustment set, the front door's covariates or a formula's other nodes.
         front_door: whether the effect is read through the mediators.
+        functional: the formula, where neither door serves.
 
     Example:
         >>> roles(BackDoor("X", "Y", ("Z",)), {}).covariates
@@ -55,6 +56,7 @@ class Roles:
     mediators: tuple[str, ...]
     covariates: tuple[str, ...]
     front_door: bool
+    functional: Functional | None = None
 
     def all(self) -> tuple[str, ...]:
         """Every column in use.
@@ -81,6 +83,8 @@ def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
             mediators, covariates = estimand.mediators, estimand.covariates
         case BackDoor():
             mediators, covariates = (), estimand.adjustment
+        case Functional():
+            mediators, covariates = (), estimand.others
     nodes = (estimand.treatment, estimand.outcome, *mediators, *covariates)
     stray = [node for node in columns if node not in nodes]
     if stray:
@@ -100,7 +104,8 @@ def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
         if len(found) != 1:
             raise InputError(f"treatment and outcome must be one column each; received {len(found)} for {node!r}.")
     treatment, outcome = single[estimand.treatment][0], single[estimand.outcome][0]
-    return Roles(treatment, outcome, held(mediators), held(covariates), isinstance(estimand, FrontDoor))
+    functional = estimand if isinstance(estimand, Functional) else None
+    return Roles(treatment, outcome, held(mediators), held(covariates), isinstance(estimand, FrontDoor), functional)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +159,14 @@ class Problem:
     @property
     def door(self) -> Door:
         """The criterion that identifies the effect."""
+        if self.roles.functional:
+            return "general"
         return "front-door" if self.front_door else "back-door"
 
     @cached_property
     def data(self) -> Data:
         """The kind of data by which an estimator is chosen."""
-        if self.front_door and not self.roles.mediators:  # P(Y | do(X)) = P(Y), whatever X is
+        if self.roles.functional or (self.front_door and not self.roles.mediators):  # P(Y), whatever X is
             return "cells"
         if self.arms.levels is None:
             return "amounts"

@@ -8,7 +8,7 @@ from causalvlm.graphs.dowhy import quiet_dowhy
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.networkx import to_networkx
 from causalvlm.identification.adjustment import Question
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Strategy
+from causalvlm.identification.estimands import BackDoor, DoorEstimand, Estimand, FrontDoor, Functional, Strategy
 from causalvlm.identification.identify import identify
 
 MOST_CANDIDATES = 12
@@ -26,7 +26,7 @@ class CrossCheck:
         ours: what `identify` found; None where it found the effect not to be identified.
         dowhy: the sets that DoWhy offers, back doors first; a front door without mediators where it says that the
             effect is zero because no directed path leads to the outcome.
-        agrees: both answer by the same criterion, or neither answers; and every set of DoWhy's meets its criterion.
+        agrees: both answer by the same criterion, or neither finds a set; and every set of DoWhy's meets its criterion.
         known_defect: the known defect of DoWhy that its answer shows, in words; None if it shows none.
         reason: what was compared and found, in words.
 
@@ -37,7 +37,7 @@ class CrossCheck:
     """
 
     ours: Estimand | None
-    dowhy: tuple[Estimand, ...]
+    dowhy: tuple[DoorEstimand, ...]
     agrees: bool
     known_defect: str | None
     reason: str
@@ -68,13 +68,17 @@ def cross_check(graph: CausalGraph, *, treatment: str, outcome: str, strategy: S
         strategy: as for `identify`; what DoWhy finds by the other criterion is left out.
 
     Raises:
-        InputError: as `identify`, or more nodes than DoWhy can search.
+        InputError: as `identify`, the strategy "general", or more nodes than DoWhy can search.
 
     Example:
         >>> check = cross_check(CausalGraph("X -> S -> Y; X <-> Y"), treatment="X", outcome="Y")
         >>> print(check.agrees, check.reason)
         True both find the front door, and DoWhy's {S} is valid
     """
+    if strategy == "general":
+        raise InputError(
+            "the cross-check must compare sets; received the strategy 'general', which finds a formula. Ask for any."
+        )
     ours: Estimand | None
     try:
         ours = identify(graph, treatment=treatment, outcome=outcome, strategy=strategy)
@@ -103,7 +107,7 @@ def _require_few_candidates(question: Question) -> None:
         )
 
 
-def _ask_dowhy(question: Question) -> tuple[Estimand, ...]:
+def _ask_dowhy(question: Question) -> tuple[DoorEstimand, ...]:
     """What DoWhy offers, in our terms."""
     graph, x, y = question.graph, question.treatment, question.outcome
     with quiet_dowhy():
@@ -113,7 +117,9 @@ def _ask_dowhy(question: Question) -> tuple[Estimand, ...]:
     if found.no_directed_path:
         return (_nothing(question),)
     sets = {tuple(sorted(nodes)) for nodes in (found.backdoor_variables or {}).values()}
-    offered: list[Estimand] = [BackDoor(x, y, nodes) for nodes in sorted(sets, key=lambda nodes: (len(nodes), nodes))]
+    offered: list[DoorEstimand] = [
+        BackDoor(x, y, nodes) for nodes in sorted(sets, key=lambda nodes: (len(nodes), nodes))
+    ]
     if found.frontdoor_variables:
         offered.append(FrontDoor(x, y, tuple(sorted(map(str, found.frontdoor_variables)))))
     return tuple(offered)
@@ -124,21 +130,27 @@ def _nothing(question: Question) -> FrontDoor:
     return FrontDoor(question.treatment, question.outcome, ())
 
 
-def _compare(question: Question, ours: Estimand | None, offered: tuple[Estimand, ...]) -> CrossCheck:
+def _compare(question: Question, ours: Estimand | None, offered: tuple[DoorEstimand, ...]) -> CrossCheck:
     invalid = [estimand for estimand in offered if not _is_valid(question, estimand)]
     if invalid:
         sets = " and ".join(map(_words, invalid))
         return CrossCheck(ours, offered, False, None, f"DoWhy offers {sets}, which is not valid in this graph")
-    mine = "" if ours is None else ours.strategy
+    ours_by_set = None if isinstance(ours, Functional) else ours
+    mine = "" if ours_by_set is None else ours_by_set.strategy
     theirs = offered[0].strategy if offered else ""
     defect = _known_defect(ours, offered)
     if mine != theirs:
         said = _words(offered[0]) if offered else "no set"
         return CrossCheck(
-            ours, offered, False, defect, f"here {'no set' if ours is None else _words(ours)}, by DoWhy {said}"
+            ours,
+            offered,
+            False,
+            defect,
+            f"here {'no set' if ours_by_set is None else _words(ours_by_set)}, by DoWhy {said}",
         )
-    if ours is None:
-        return CrossCheck(ours, offered, True, defect, "both find no set")
+    if not mine:
+        formula = "" if ours is None else "; here the general algorithm finds a formula, which DoWhy was not asked for"
+        return CrossCheck(ours, offered, True, defect, f"both find no set{formula}")
     same = [estimand for estimand in offered if estimand.strategy == mine]
     sets = " and ".join(_braces(_members(estimand)) for estimand in same)
     verb = "is" if len(same) == 1 else "are"
@@ -146,7 +158,7 @@ def _compare(question: Question, ours: Estimand | None, offered: tuple[Estimand,
     return CrossCheck(ours, offered, True, defect, reason)
 
 
-def _is_valid(question: Question, offered: Estimand) -> bool:
+def _is_valid(question: Question, offered: DoorEstimand) -> bool:
     match offered:
         case BackDoor():
             return question.is_back_door(frozenset(offered.adjustment))
@@ -154,7 +166,7 @@ def _is_valid(question: Question, offered: Estimand) -> bool:
             return question.is_front_door(frozenset(offered.mediators), frozenset(offered.covariates))
 
 
-def _known_defect(ours: Estimand | None, offered: Sequence[Estimand]) -> str | None:
+def _known_defect(ours: Estimand | None, offered: Sequence[DoorEstimand]) -> str | None:
     if not isinstance(ours, FrontDoor):
         return None
     sizes = [len(estimand.mediators) for estimand in offered if isinstance(estimand, FrontDoor)]
@@ -168,11 +180,11 @@ def _set_of(estimand: Estimand) -> dict[str, object]:
     return {key: record[key] for key in ("strategy", "adjustment", "covariates")}
 
 
-def _members(estimand: Estimand) -> tuple[str, ...]:
+def _members(estimand: DoorEstimand) -> tuple[str, ...]:
     return estimand.adjustment if isinstance(estimand, BackDoor) else estimand.mediators
 
 
-def _words(estimand: Estimand) -> str:
+def _words(estimand: DoorEstimand) -> str:
     given = f" given {_braces(estimand.covariates)}" if isinstance(estimand, FrontDoor) and estimand.covariates else ""
     return f"the {estimand.strategy} set {_braces(_members(estimand))}{given}"
 

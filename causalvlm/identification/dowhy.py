@@ -9,7 +9,7 @@ import pandas as pd
 
 from causalvlm.errors import InputError
 from causalvlm.graphs.dowhy import quiet_dowhy
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Strategy
+from causalvlm.identification.estimands import BackDoor, DoorEstimand, Estimand, FrontDoor, Functional, Strategy
 from causalvlm.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def estimate_with_dowhy(
         >>> round(estimate.value, 1), estimate.low < 2 < estimate.high
         (2.0, True)
     """
-    chosen = _method(estimand, method)
-    data, plain = _copy(table, estimand)
+    by_set = _by_set(estimand)
+    chosen = _method(by_set, method)
+    data, plain = _copy(table, by_set)
     _require_contrast(chosen, data, treated, control)
     _require_answer(chosen, data, plain)
     with quiet_dowhy():
@@ -133,8 +134,8 @@ def to_dowhy_estimand(estimand: Estimand) -> "IdentifiedEstimand":
         )
 
         x, y = [estimand.treatment], [estimand.outcome]
-        match estimand:
-            case BackDoor():
+        match _by_set(estimand):
+            case BackDoor() as estimand:
                 adjustment = list(estimand.adjustment)
                 return IdentifiedEstimand(
                     None,
@@ -146,7 +147,7 @@ def to_dowhy_estimand(estimand: Estimand) -> "IdentifiedEstimand":
                     default_backdoor_id="backdoor",
                     identifier_method="backdoor",
                 )
-            case FrontDoor():
+            case FrontDoor() as estimand:
                 mediators, covariates = list(estimand.mediators), list(estimand.covariates)
                 return IdentifiedEstimand(
                     None,
@@ -162,7 +163,16 @@ def to_dowhy_estimand(estimand: Estimand) -> "IdentifiedEstimand":
                 )
 
 
-def _method(estimand: Estimand, method: DoWhyMethod | None) -> DoWhyMethod:
+def _by_set(estimand: Estimand) -> DoorEstimand:
+    if isinstance(estimand, Functional):
+        raise InputError(
+            "an estimand for DoWhy must be a back door or a front door; received a general formula. "
+            "Use estimate_effect."
+        )
+    return estimand
+
+
+def _method(estimand: DoorEstimand, method: DoWhyMethod | None) -> DoWhyMethod:
     serving: list[DoWhyMethod] = [name for name, strategy in _SERVES.items() if strategy == estimand.strategy]
     if method is not None and method not in serving:
         raise InputError(
@@ -177,7 +187,7 @@ def _method(estimand: Estimand, method: DoWhyMethod | None) -> DoWhyMethod:
     return method or serving[0]
 
 
-def _copy(table: pd.DataFrame, estimand: Estimand) -> tuple[pd.DataFrame, Estimand]:
+def _copy(table: pd.DataFrame, estimand: DoorEstimand) -> tuple[pd.DataFrame, DoorEstimand]:
     """The columns of the estimand under plain names, numbers as floats; and the estimand in these names."""
     match estimand:
         case BackDoor():

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from causalvlm.graphs.latex import latex_name
+from causalvlm.identification.expressions import Expression, Probability, product, summed
+from causalvlm.identification.notation import LATEX, TEXT
 
-Strategy = Literal["any", "back-door", "front-door"]
-"""Which criterion is asked for; what is found carries the name of one of the two as its `strategy`."""
+Strategy = Literal["any", "back-door", "front-door", "general"]
+"""Which criterion or algorithm is asked for; what is found carries the name of one of the three as its `strategy`."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,98 @@ class FrontDoor:
         )
 
 
-Estimand = BackDoor | FrontDoor
+@dataclass(frozen=True)
+class Functional:
+    """What the general algorithm finds where no adjustment serves: any formula of observed probabilities.
+
+    Attributes:
+        strategy: the name of the algorithm, ``"general"``.
+        treatment: the node that is set.
+        outcome: the node that answers.
+        expression: P(outcome | do(treatment)).
+        districts: the ancestors of the outcome in the groups that hidden causes join, each sorted.
+
+    Example:
+        >>> napkin = Functional("X", "Y", Probability(("Y",), ("Z", "X")), (("X",), ("Y",), ("Z",)))
+        >>> print(napkin.text())
+        P(Y | do(X)) = P(Y | Z, X), for any Z
+    """
+
+    strategy: ClassVar[Strategy] = "general"
+
+    treatment: str
+    outcome: str
+    expression: Expression
+    districts: tuple[tuple[str, ...], ...]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The nodes beside treatment and outcome that the formula names, sorted."""
+        return tuple(sorted(self.expression.names - {self.treatment, self.outcome}))
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Nodes at each of whose levels the formula holds, sorted."""
+        return tuple(sorted(self.expression.free - {self.treatment, self.outcome}))
+
+    @property
+    def averaged(self) -> Expression:
+        """The expression averaged over the free nodes as they occur with the treatment: a level without it has no say.
+
+        Example:
+            >>> verma = summed(["B"], product([Probability(("B",), ("A",)), Probability(("Y",), ("A", "B", "X"))]))
+            >>> print(TEXT.write(Functional("X", "Y", verma, ()).averaged, visible="XY"))
+            sum_{A} P(A | X) sum_{B} P(Y | A, B, X) P(B | A)
+        """
+        if not self.free:
+            return self.expression
+        return summed(self.free, product([Probability(self.free, (self.treatment,)), self.expression]))
+
+    def to_record(self) -> dict[str, object]:
+        """What a JSON file says of the estimand; `adjustment` holds the other nodes.
+
+        Example:
+            >>> record = Functional("X", "Y", Probability(("Y",), ("X", "Z")), (("X",), ("Y", "Z"))).to_record()
+            >>> record["strategy"], record["adjustment"]
+            ('general', ['Z'])
+        """
+        return _record(self, self.others, ())
+
+    def text(self) -> str:
+        """Print the functional as plain text."""
+        formula = TEXT.write(self.expression, visible=[self.treatment, self.outcome])
+        holds = f", for any {_and(self.free)}" if self.free else ""
+        return f"P({self.outcome} | do({self.treatment})) = {formula}{holds}"
+
+    def latex(self) -> str:
+        r"""Print the functional as LaTeX math, without dollar signs.
+
+        Example:
+            >>> print(Functional("X", "Y", Probability(("Y",), ("X",)), ()).latex())
+            P(Y \mid \mathrm{do}(X)) = P(Y \mid X)
+        """
+        formula = LATEX.write(self.expression, visible=[self.treatment, self.outcome])
+        holds = rf" \quad \text{{for any }} {_latex_names(self.free)}" if self.free else ""
+        return rf"P({latex_name(self.outcome)} \mid \mathrm{{do}}({latex_name(self.treatment)})) = {formula}{holds}"
+
+    def assumptions(self) -> tuple[str, ...]:
+        """What must hold in the world for the functional to be the effect.
+
+        Example:
+            >>> for assumption in Functional("X", "Y", Probability(("Y",), ("X",)), (("X", "Z"), ("Y",))).assumptions():
+            ...     print(assumption)
+            no hidden cause joins nodes across the groups {X, Z} and {Y}
+            no node directly causes another but along an edge of the graph
+        """
+        groups = tuple(f"{{{', '.join(nodes)}}}" for nodes in self.districts)
+        joined = (f"no hidden cause joins nodes across the groups {_and(groups)}",) if len(groups) > 1 else ()
+        return (*joined, "no node directly causes another but along an edge of the graph")
+
+
+DoorEstimand = BackDoor | FrontDoor
+"""Adjustment for a set of nodes, by one criterion or the other."""
+
+Estimand = DoorEstimand | Functional
 """What can be estimated: `match` on it."""
 
 

@@ -6,6 +6,7 @@ from causalvlm.errors import InputError, NotIdentifiedError
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.identification.adjustment import Adjustment, Question, TooMuchEffortError, minimal_sets
 from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Strategy
+from causalvlm.identification.general import Hedge, find_functional, find_hedge
 from causalvlm.identification.remedies import (
     MOST_CHANGES,
     back_door_failure,
@@ -21,36 +22,44 @@ def identify(
     outcome: str,
     strategy: Strategy = "any",
 ) -> Estimand:
-    """Find what identifies the effect of `treatment` on `outcome`: a smallest back-door or front-door set.
+    """Find what identifies the effect of `treatment` on `outcome`: a back-door or front-door set, or a formula.
 
     With ``strategy="any"`` the back door comes first, because it needs fewer assumptions and gives narrower
-    intervals; the front door is tried where no observed set closes the back door. Ask for one of them to get that
-    one. Both criteria are sound; neither is complete: an effect that only a general algorithm identifies
-    (Shpitser, Pearl, AAAI 2006) is reported as not identified *by adjustment*. Time is polynomial in the nodes
-    and bounded: a graph of 5,000 nodes is answered within seconds, or refused.
+    intervals; the front door is tried where no observed set closes the back door, and the general algorithm (Shpitser,
+    Pearl, AAAI 2006) where neither serves. That one is complete: what it does not identify, nothing does. Ask for one
+    of the three to get that one. Time is polynomial in the nodes and bounded: a graph of 5,000 nodes is answered
+    within seconds, or refused.
 
     Args:
         graph: the causal graph.
         treatment: the observed node that is set.
         outcome: the observed node that answers.
-        strategy: ``"any"``, ``"back-door"`` or ``"front-door"``.
+        strategy: ``"any"``, ``"back-door"``, ``"front-door"`` or ``"general"``.
 
     Raises:
         InputError: unknown, equal or latent treatment and outcome, an unknown strategy, or a graph that is too large
             to search.
-        NotIdentifiedError: no set meets a criterion; says which condition fails, along which path, and what mends it.
+        NotIdentifiedError: nothing of the kind asked for identifies it; says which condition fails, along which path,
+            and what mends it.
 
     Example:
         >>> identify(CausalGraph("X -> S -> Y; X <-> Y"), treatment="X", outcome="Y")
         FrontDoor(treatment='X', outcome='Y', mediators=('S',), covariates=())
         >>> identify(CausalGraph("X -> S -> Y; C -> {X Y}"), treatment="X", outcome="Y")
         BackDoor(treatment='X', outcome='Y', adjustment=('C',))
+        >>> print(identify(CausalGraph("W -> Z -> X -> Y; W <-> {X Y}"), treatment="X", outcome="Y").text())
+        P(Y | do(X)) = [sum_{W} P(X, Y | W, Z) P(W)] / [sum_{W} P(X | W, Z) P(W)], for any Z
     """
     question = _ask(graph, treatment, outcome, strategy)
-    if strategy != "front-door" and (found := question.smallest_back_door()):
+    if strategy in ("any", "back-door") and (found := question.smallest_back_door()):
         return _back_door(question, found)
-    if strategy != "back-door" and (found := question.smallest_front_door()):
+    complete = strategy in ("any", "general")
+    if complete and (hedge := find_hedge(question)):
+        raise _not_identified(question, strategy, hedge)
+    if strategy in ("any", "front-door") and (found := question.smallest_front_door()):
         return _front_door(question, found)
+    if complete:
+        return find_functional(question)
     raise _not_identified(question, strategy)
 
 
@@ -70,7 +79,7 @@ def adjustment_sets(
         graph: the causal graph.
         treatment: the observed node that is set.
         outcome: the observed node that answers.
-        strategy: which criterion; ``"any"`` lists the sets of both.
+        strategy: which criterion; ``"any"`` lists the sets of both. The general algorithm has no sets.
         limit: at most so many sets of each kind; there may be exponentially many. In graphs of hundreds of nodes there
             may be more sets than are found, as the search is bounded too.
 
@@ -87,6 +96,10 @@ def adjustment_sets(
         raise InputError(f"limit must be at least 1; received {limit}. Leave it out to list up to 100 sets.")
     question = _ask(graph, treatment, outcome, strategy)
     found: list[Estimand] = []
+    if strategy == "general":
+        raise InputError(
+            "strategy must be any, back-door or front-door; received 'general', which has no sets. Ask identify."
+        )
     if strategy != "front-door":
         sets = minimal_sets(question.smallest_back_door, question.graph.nodes, limit=limit)
         found += [_back_door(question, adjustment) for adjustment in sets]
@@ -106,7 +119,9 @@ def _ask(graph: CausalGraph, treatment: str, outcome: str, strategy: str) -> Que
     graph.known(treatment, "treatment")
     graph.known(outcome, "outcome")
     if strategy not in get_args(Strategy):
-        raise InputError(f"strategy must be any, back-door or front-door; received {strategy!r}. Choose one of these.")
+        raise InputError(
+            f"strategy must be any, back-door, front-door or general; received {strategy!r}. Choose one of these."
+        )
     if treatment == outcome:
         raise InputError(f"treatment and outcome must differ; received {treatment!r} for both. Name two nodes.")
     for role, node in (("treatment", treatment), ("outcome", outcome)):
@@ -127,8 +142,8 @@ def _front_door(question: Question, found: Adjustment) -> FrontDoor:
     return FrontDoor(question.treatment, question.outcome, mediators, covariates)
 
 
-def _not_identified(question: Question, strategy: Strategy) -> NotIdentifiedError:
-    """Explain the failure: the front door's where it was tried, with the open back door beside it."""
+def _not_identified(question: Question, strategy: Strategy, hedge: Hedge | None = None) -> NotIdentifiedError:
+    """Explain the failure: the front door's where it was tried, with the open back door beside it, and the hedge."""
     failures = [front_door_failure(question)] if strategy != "back-door" else []
     failures += [back_door_failure(question)] if strategy != "front-door" else []
     sought = True
@@ -136,9 +151,11 @@ def _not_identified(question: Question, strategy: Strategy) -> NotIdentifiedErro
         remedies = tuple(remedy.text for remedy in find_remedies(question, strategy))
     except TooMuchEffortError:
         remedies, sought = (), False
-    by = "adjustment" if strategy == "any" else f"the {strategy} criterion"
-    sentences = [f"the effect of {question.treatment} on {question.outcome} is not identified by {by}."]
+    by = "" if hedge else f" by the {strategy} criterion"
+    sentences = [f"the effect of {question.treatment} on {question.outcome} is not identified{by}."]
     sentences += [f"{failure.condition}; {failure.path} stays open." for failure in failures]
+    if hedge:
+        sentences.append(f"No other formula can do: {hedge}.")
     if remedies:
         sentences.append(f"Any of these would mend it, where it is true to the world: {'; '.join(remedies)}.")
     elif sought:
@@ -146,5 +163,9 @@ def _not_identified(question: Question, strategy: Strategy) -> NotIdentifiedErro
     else:
         sentences.append("What would mend it was not found out: the graph is too large to try.")
     return NotIdentifiedError(
-        " ".join(sentences), condition=failures[0].condition, open_path=str(failures[0].path), remedies=remedies
+        " ".join(sentences),
+        condition=failures[0].condition,
+        open_path=str(failures[0].path),
+        remedies=remedies,
+        hedge=(hedge.larger, hedge.smaller) if hedge else None,
     )

@@ -7,6 +7,7 @@ from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.paths import CausalPath
 from causalvlm.identification.adjustment import Question
 from causalvlm.identification.estimands import Strategy
+from causalvlm.identification.general import find_hedge
 
 MOST_CHANGES = 3
 """A remedy of more changes than these is none."""
@@ -232,6 +233,10 @@ def _changes(question: Question, strategy: Strategy) -> Iterator[_Change]:
 
 
 def _identified(question: Question, strategy: Strategy) -> bool:
-    return (strategy != "front-door" and question.smallest_back_door() is not None) or (
-        strategy != "back-door" and question.small_front_door() is not None
-    )
+    match strategy:
+        case "back-door":
+            return question.smallest_back_door() is not None
+        case "front-door":
+            return find_hedge(question) is None and question.small_front_door() is not None
+        case _:
+            return find_hedge(question) is None

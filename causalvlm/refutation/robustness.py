@@ -99,6 +99,8 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         'passed'
     """
     effect, problem = case.effect, case.problem
+    if problem.roles.functional:  # no pair of regressions stands for it
+        return ()
     if effect.low <= 0.0 <= effect.high:
         return (
             Verdict("robustness", "inconclusive", None, "the interval holds zero: there is no effect to explain away."),

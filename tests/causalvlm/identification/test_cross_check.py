@@ -50,6 +50,16 @@ def test_every_back_door_set_of_dowhy_s_is_shown():
     assert found.reason == "both find the back door, and DoWhy's {A} and {B} and {A, B} are valid"
 
 
+def test_a_formula_is_no_set_and_so_no_disagreement():
+    found = check("W -> Z -> X -> Y; W <-> X; W <-> Y")
+    assert found.ours.strategy == "general"
+    assert (found.dowhy, found.agrees) == ((), True)
+    assert "both find no set; here the general algorithm finds a formula" in found.reason
+    assert found.to_record()["ours"] == {"strategy": "general", "adjustment": ["W", "Z"], "covariates": []}
+    with pytest.raises(InputError, match="must compare sets; received the strategy 'general'"):
+        check("X -> Y", "general")
+
+
 def test_only_the_criterion_that_is_asked_for_is_compared():
     text = "C -> {X Y}; X -> S -> Y"
     assert [offered.strategy for offered in check(text).dowhy] == ["back-door", "front-door"]
@@ -201,6 +211,7 @@ RECORD = [
     "condition",
     "open_path",
     "remedies",
+    "hedge",
 ]
 
 
