@@ -4,11 +4,11 @@ Nodes that the formula leaves free, at each of whose levels it holds, are averag
 treatment.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from causalvlm.errors import InputError, OverlapError
 from causalvlm.estimation.bootstrap import DRAWS, left_out, multinomial_tables
@@ -189,9 +189,9 @@ def _lacking(counts: _Counts) -> str:
             if not np.isfinite(found).all():
                 return f"no row with {_where(counts, term.given, cell)}"
     undefined = ~np.isfinite(counts.distributions(counts.table[None])[0]).all(1)
-    return f"a denominator of zero at {_where(counts, [counts.functional.treatment], [int(undefined.argmax())])}"
+    return f"a denominator of zero at {_where(counts, [counts.functional.treatment], undefined.argmax(keepdims=True))}"
 
 
-def _where(counts: _Counts, nodes: Sequence[str], cell: Iterable[int]) -> str:
+def _where(counts: _Counts, nodes: Sequence[str], cell: Int[np.ndarray, " _"]) -> str:
     named = zip(counts.nodes, counts.columns, cell, strict=False)
     return " and ".join(f"{column.name}={column.labels[at]!r}" for node, column, at in named if node in nodes)

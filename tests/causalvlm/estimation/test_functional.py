@@ -23,19 +23,19 @@ class Napkin:
 
     @staticmethod
     def w(u, v):
-        return 0.15 + 0.4 * u + 0.3 * v
+        return 0.1 + 0.2 * u + 0.6 * v
 
     @staticmethod
     def z(w):
-        return 0.3 + 0.4 * w
+        return 0.15 + 0.7 * w
 
     @staticmethod
     def x(u, z):
-        return 0.15 + 0.35 * u + 0.35 * z
+        return 0.1 + 0.3 * u + 0.5 * z
 
     @staticmethod
     def y(v, x):
-        return 0.2 + 0.45 * v + 0.2 * x
+        return 0.1 + 0.6 * v + 0.2 * x
 
     def truth(self):
         """E[Y | do(X = 1)] - E[Y | do(X = 0)]: V is as it was."""
@@ -62,10 +62,10 @@ def test_the_formula_word_by_word(table):
     for x in (0, 1):
         at_z = []
         for z in (0, 1):
-            parts = [(len(rows) / len(table), rows[rows.Z == z]) for _, rows in table.groupby("W")]
+            parts = [(len(rows) / len(table), rows[z == rows.Z]) for _, rows in table.groupby("W")]
             above = sum(share * (rows.X.eq(x) & rows.Y.eq(1)).mean() for share, rows in parts)
             below = sum(share * rows.X.eq(x).mean() for share, rows in parts)
-            at_z.append(above / below * (table.Z[table.X == x] == z).mean())
+            at_z.append(above / below * (table.Z[x == table.X] == z).mean())
         expected[x] = sum(at_z)
     effect = estimate_effect(table, FORMULA, rng=np.random.default_rng(0))
     assert effect.estimator == "plug-in"
