@@ -1,7 +1,9 @@
 """The table of estimators tells the truth, is complete, and is the only place that knows a name."""
 
 import ast
+import itertools
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,11 +13,17 @@ from causalvlm.cli.main import run
 from causalvlm.errors import InputError
 from causalvlm.estimation.estimators import ESTIMATORS, Estimator
 from causalvlm.estimation.fit import from_tolerance
+from causalvlm.estimation.problem import Data
 from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.worlds.discrete import Dials, draw_world
 from causalvlm.worlds.linear import LinearWorld
 
-ESTIMANDS = {"front-door": FrontDoor("X", "Y", ("S",)), "back-door": BackDoor("X", "Y", ("U",))}
+CAUSES = causalvlm.CausalGraph("U -> X; U -> Y; X -> S -> Y")
+ESTIMANDS = {
+    "front-door": FrontDoor("X", "Y", ("S",)),
+    "back-door": BackDoor("X", "Y", ("U",)),
+    "general": causalvlm.identify(CAUSES, treatment="X", outcome="Y", strategy="general"),
+}
 DISCRETE = draw_world(Dials(), rng=np.random.default_rng(1)).sample(1500, rng=np.random.default_rng(0))
 LINEAR = LinearWorld().sample(1500, rng=np.random.default_rng(0))
 SERVED = [(name, door) for name, entry in ESTIMATORS.items() for door in entry.serves]
@@ -71,9 +79,10 @@ def test_every_entry_has_influence_functions_for_a_numeric_outcome(name, door):
     assert last.statistic is not None
 
 
-@pytest.mark.parametrize("data", ["cells", "levels", "amounts"])
-@pytest.mark.parametrize("door", list(ESTIMANDS))
-def test_every_kind_of_data_has_one_default_for_each_door(door, data):
+@pytest.mark.parametrize(
+    ("door", "data"), [("general", "cells"), *itertools.product(["front-door", "back-door"], get_args(Data))]
+)
+def test_every_kind_of_data_has_one_default_for_each_question(door, data):
     chosen = [entry for entry in ESTIMATORS.values() if door in entry.serves and entry.default_for == data]
     assert len(chosen) == 1
 
