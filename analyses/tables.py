@@ -85,9 +85,10 @@ def _interval(value: dict[str, float] | None, scale: float, digits: int) -> str:
     if value is None:
         return "reference"
     number, low, high = (
-        f"{scale * value[key]:.{digits}f}".replace("-", "\N{MINUS SIGN}") for key in ("value", "low", "high")
+        f"{scale * value[key]:.{digits}f}".replace("-", "\N{MINUS SIGN}") if value[key] is not None else None
+        for key in ("value", "low", "high")
     )
-    return f"{number} ({low} to {high})"
+    return number if low is None else f"{number} ({low} to {high})"
 
 
 def adaptation() -> str:
@@ -355,6 +356,8 @@ TABLES: dict[str, Callable[[], str]] = {
         f"picto-base-to-new-{group.replace(' ', '-')}": partial(_grid, "picto_base_to_new", group=group)
         for group in ("all", "reporting", "reporting tasks")
     },
+    "caltech-base-to-new": partial(_grid, "caltech_base_to_new", dataset="caltech101"),
+    "cross-dataset": partial(transfer, "cross_dataset"),
     "baseline-rates": baseline_rates,
     "cdc-components": partial(_grid, "cdc_components"),
     "cdc-templates": cdc_templates,
