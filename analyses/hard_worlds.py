@@ -4,8 +4,8 @@ A miss is silent if the interval misses the truth and the estimate came without 
 that the share is an upper bound. Every world is a few lines of structural equations; its truth comes from setting the
 treatment in them, never from an estimator.
 
-Run:    OMP_NUM_THREADS=1 python analyses/hard_worlds.py [WORLD ...]     (half an hour on 2 cores; finished worlds are kept)
-        OMP_NUM_THREADS=1 python analyses/hard_worlds.py --smoke         (two runs of each, writes nothing)
+Run:    OMP_NUM_THREADS=1 python analyses/hard_worlds.py [WORLD ...]  (an hour on 2 cores; finished worlds are kept)
+        OMP_NUM_THREADS=1 python analyses/hard_worlds.py --smoke      (two runs of each, writes nothing)
 Expect: coverage of 0.93 to 0.97 where nothing was refused or warned; silent misses below 7 % in every world and below
         5.5 % over all.
 Writes: analyses/results/hard_worlds.json; `analyses/tables.py` puts it into docs/acceptance.md.
@@ -36,7 +36,7 @@ RUNS, TRUTH_ROWS, TRUTH_PARTS = 500, 100_000, 40
 
 Vector = Float[np.ndarray, " rows"]
 Draw = Callable[[np.random.Generator, int, float | None], pd.DataFrame]
-"""Rows of a world; the treatment is set for all of them if a value is given. The same generator gives the same noise."""
+"""Rows of a world; the treatment is set for all if a value is given. The same generator gives the same noise."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit
-from causalvlm.estimation.flexible import boosted, smooth
+from causalvlm.estimation.flexible import boosted, smooth, sparse
 from causalvlm.estimation.learners import Model, regression
 from causalvlm.estimation.nuisance import (
     QUADRATIC_COLUMNS,
@@ -117,7 +117,7 @@ def adjusting(width: int, smallest_arm: int) -> Sequence[FitArms]:
 def candidates(
     plain: Sequence[FitArms], own: Model | None = None, argument: str = "outcome_model"
 ) -> Candidates[FitArms]:
-    """These, and for what they leave the flexible regressions: curves of each level, trees of all together.
+    """These, and for what they leave the flexible ones: curves and sparse curves of each level, trees of all together.
 
     Args:
         plain: cheap regressions.
@@ -127,8 +127,8 @@ def candidates(
     Example:
         >>> from causalvlm.estimation.nuisance import least_squares
         >>> len(candidates([joint(least_squares(1))]).flexible)
-        2
+        3
     """
     if own is not None:
         return Candidates([separate(regression(own, argument))])
-    return Candidates(plain, [separate(smooth), joint(boosted)])
+    return Candidates(plain, [separate(smooth), separate(sparse), joint(boosted)])

@@ -15,9 +15,9 @@ Matrix = Float[np.ndarray, "_ _"]
 
 
 def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Matrix]:
-    """A function from features to standardised columns: the features, hinges of each, and Gaussian bumps.
+    """A function from features to standardised columns: the features, bends of each, and Gaussian bumps.
 
-    A hinge max(z - k, 0) bends a line at k, in standard deviations. A bump exp(-|z - l|^2 / 2b^2) is centred at one of
+    A bend |z - k| turns a line at k, in standard deviations. A bump exp(-|z - l|^2 / 2b^2) is centred at one of
     `landmarks` rows of `train` (Nystroem's features: Williams, Seeger, NIPS 2000); b^2 is the number of columns and,
     where they are few, a ninth of it too.
 
@@ -37,10 +37,10 @@ def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Mat
 
     def columns(values: Matrix) -> Matrix:
         scaled = scale(project(values))
-        hinges = [np.maximum(scaled - knot, 0.0) for knot in (_KNOTS if narrow else (0.0,))]
+        bends = [np.abs(scaled - knot) for knot in (_KNOTS if narrow else (0.0,))]
         squared = (scaled**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * scaled @ centres.T
         widths = [scaled.shape[1] * factor for factor in ((1.0, _NARROW) if narrow else (1.0,))]
-        return np.hstack([scaled, *hinges, *(np.exp(-squared / (2 * width)) for width in widths)])
+        return np.hstack([scaled, *bends, *(np.exp(-squared / (2 * width)) for width in widths)])
 
     final = standardiser(columns(train))
     return lambda values: final(columns(values))

@@ -3,6 +3,7 @@
 They are tried where the plain models of `nuisance` have left structure in their residuals, and combined with those.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,15 @@ from scipy.linalg import eigh
 from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LassoCV, LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import SplineTransformer
 
 from causalvlm.estimation.dictionary import dictionary
-from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, standardiser
+from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, reduction, standardiser
 
 _LANDMARKS = 200
+_WIDEST = 100  # columns; more are reduced to their principal components
 _PENALTIES = np.geomspace(1e-4, 10, 12)  # per row, on standardised columns
 _TREES: dict[str, Any] = {
     "max_iter": 100,
@@ -52,6 +57,31 @@ def smooth(features: Matrix, outcome: Matrix) -> Predict:
     return lambda other: expand(other) @ slopes + middle
 
 
+def sparse(features: Matrix, outcome: Matrix) -> Predict:
+    """A lasso on splines of each column: a sum of curves of the few columns that matter, among many that do not.
+
+    The penalty is chosen by cross-validation. Beside `sparse_classes` it is the pair of Belloni, Chernozhukov, Hansen
+    (2014).
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(400, 30))
+        >>> bool(abs(sparse(x, x[:, :1] ** 2)(np.ones((1, 30))) - 1.0) < 0.1)
+        True
+    """
+    expand = _splines(features)
+    design = expand(features)
+    models = [LassoCV(alphas=20, cv=3, tol=1e-3).fit(design, column) for column in outcome.T]
+    return lambda other: np.column_stack([model.predict(expand(other)) for model in models])
+
+
+def _splines(train: Matrix) -> Callable[[Matrix], Matrix]:
+    """Standardised splines of each column, or of each principal component where there are too many."""
+    project = reduction(train, _WIDEST)
+    basis = SplineTransformer(4, degree=2, knots="quantile", extrapolation="linear").fit(project(train))
+    scale = standardiser(basis.transform(project(train)))
+    return lambda values: scale(basis.transform(project(values)))
+
+
 def boosted(features: Matrix, outcome: Matrix) -> Predict:
     """A hundred boosted trees of eight leaves for each outcome column (Friedman 2001; scikit-learn's histograms).
 
@@ -83,6 +113,32 @@ def _fit_smooth_classes(variance: float, features: Matrix, codes: Codes, classes
     expand = dictionary(features, landmarks=_LANDMARKS)
     predict = logistic(1, variance=variance)(expand(features), codes, classes)
     return lambda other: predict(expand(other))
+
+
+def sparse_classes(firmness: float) -> FitClasses:
+    """Logistic regression with an absolute penalty on splines of each column, a model for each class.
+
+    Args:
+        firmness: of the penalty, in units of the root of log(columns) / rows, which noise alone does not pass.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(400, 30))
+        >>> codes = (np.abs(x[:, 0]) < 1).astype(int)
+        >>> sparse_classes(0.5)(x, codes, 2)(np.zeros((1, 30))).argmax(1)
+        array([1])
+    """
+    return partial(_fit_sparse_classes, firmness)
+
+
+def _fit_sparse_classes(firmness: float, features: Matrix, codes: Codes, classes: int) -> Predict:
+    expand = _splines(features)
+    design = expand(features)
+    inverse = 2.0 / (firmness * np.sqrt(len(codes) * np.log(max(design.shape[1], 2))))
+    model = LogisticRegression(l1_ratio=1.0, solver="liblinear", C=inverse, random_state=0)
+    if classes > 2:
+        model = OneVsRestClassifier(model)
+    model.fit(design, codes)
+    return lambda other: model.predict_proba(expand(other))
 
 
 def boosted_classes(features: Matrix, codes: Codes, classes: int) -> Predict:
@@ -123,5 +179,11 @@ def _log_likelihood(rows: Matrix) -> Predict:
     return lambda other: constant - 0.5 * (((other - mean) @ whiten) ** 2).sum(1, keepdims=True)
 
 
-CLASSES: tuple[FitClasses, ...] = (smooth_classes(0.003), smooth_classes(0.1), boosted_classes, quadratic_discriminant)
+CLASSES: tuple[FitClasses, ...] = (
+    smooth_classes(0.003),
+    smooth_classes(0.1),
+    sparse_classes(0.3),
+    boosted_classes,
+    quadratic_discriminant,
+)
 """Classifiers whose probabilities can be weights, once combined by held-out loss."""

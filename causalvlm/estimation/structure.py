@@ -19,10 +19,11 @@ def structure_left(
 ) -> float:
     """How clearly residuals can still be predicted, in standard errors; above 3 the model has left something.
 
-    A ridge regression on bends and bumps of the features learns from the residuals of every other fold what is left,
-    and its predictions are multiplied with the residuals of the other rows. The products have mean zero, or below
-    because models lean a little towards the rows that they have seen, if E[residual | features] = 0 in each group; else
-    their mean is above. [ours: a test of conditional moments whose direction is learnt on rows of its own]
+    From the residuals of every other fold two regressions on bends and bumps of the features learn what is left: one on
+    all of them with a ridge, one on the single best, which sees what one feature of many does. Their predictions are
+    multiplied with the residuals of the other rows. The products have mean zero, or below because models lean a
+    little towards the rows that they have seen, if E[residual | features] = 0 in each group; else their mean is above.
+    [ours: a test of conditional moments whose direction is learnt on rows of its own]
 
     Args:
         features: what the nuisance function was given.
@@ -31,7 +32,8 @@ def structure_left(
         assigned: fold of each row; its residual must come from a model of the other folds.
 
     Returns:
-        The mean of the products over its standard error; minus infinity without features, or with too few rows to say.
+        The mean of the products over its standard error, the larger of the two; minus infinity without features, or
+        with too few rows to say.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -42,16 +44,27 @@ def structure_left(
     """
     if not features.shape[1]:
         return -np.inf
-    products: list[np.ndarray] = []
+    products: list[np.ndarray] = []  # axes row, regression
     train = assigned % 2 == 0
     for group in range(int(groups.max()) + 1):
         own, other = np.flatnonzero(train & (groups == group)), np.flatnonzero(~train & (groups == group))
         if len(own) < 2 * features.shape[1] or not len(other):
             continue
         expand = dictionary(features[own])
-        found = least_squares(1, ridge=_PENALTY * len(own))(expand(features[own]), residuals[own])
-        products.append((found(expand(features[other])) * residuals[other]).sum(1))
-    joined = np.concatenate(products) if products else np.zeros(0)
-    if len(joined) < 2 or joined.std() == 0:
-        return -np.inf
-    return float(joined.mean() / joined.std() * np.sqrt(len(joined)))
+        design, unseen = expand(features[own]), expand(features[other])
+        every = least_squares(1, ridge=_PENALTY * len(own))(design, residuals[own])(unseen)
+        one = _best_column(design, residuals[own])
+        products.append(np.stack([(found * residuals[other]).sum(1) for found in (every, unseen @ one)], axis=1))
+    joined = np.concatenate(products) if products else np.zeros((0, 2))
+    spread = joined.std(0) if len(joined) > 1 else np.zeros(2)
+    scores = joined.mean(0)[spread > 0] / spread[spread > 0] * np.sqrt(len(joined)) if spread.any() else []
+    return float(max(scores, default=-np.inf))
+
+
+def _best_column(design: Matrix, residuals: Matrix) -> Float[np.ndarray, "_ _"]:
+    """Slopes that are zero but for the column that goes best with each residual."""
+    together = design.T @ residuals / len(design)
+    best = np.abs(together).argmax(0), np.arange(residuals.shape[1])
+    slopes = np.zeros_like(together)
+    slopes[best] = together[best]
+    return slopes

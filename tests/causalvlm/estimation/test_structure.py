@@ -54,7 +54,7 @@ def test_nothing_is_found_where_nothing_is_left(dim: int) -> None:
     rng = np.random.default_rng(dim)
     folds, arms = np.arange(2000) % 5, np.arange(2000) // 5 % 2
     scores = [structure_left(rng.normal(size=(2000, dim)), rng.normal(size=(2000, 1)), arms, folds) for _ in range(40)]
-    assert max(scores) < cross_fitting.LEFT
+    assert sum(score > cross_fitting.LEFT for score in scores) <= 1  # the larger of two, each beyond 3 once in 740
     assert abs(np.mean(scores)) < 0.7
 
 
@@ -96,3 +96,25 @@ def test_an_estimator_with_a_model_of_its_own_says_what_that_leaves(name, model)
         effect = estimate_effect(table, BackDoor("X", "Y", ("Z",)), rng=np.random.default_rng(0), estimator=name)
         assert (effect.low < 1 < effect.high) is clean
         assert [note.startswith(f"the {model}") for note in effect.warnings] == ([] if clean else [True])
+
+
+def sparse(rows: int, *, seed: int) -> pd.DataFrame:
+    """Sixty-four covariates, of which one confounds by its square; the effect is 1."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(rows, 64))
+    bend = z[:, 0] ** 2 - 1
+    x = (rng.random(rows) < 1 / (1 + np.exp(-0.6 * bend))).astype(int)
+    columns = {f"Z{place}": column for place, column in enumerate(z.T)}
+    return pd.DataFrame({"X": x, **columns, "Y": x + bend + z[:, 1] + rng.normal(size=rows)})
+
+
+def test_the_square_of_one_covariate_among_many_is_found() -> None:
+    table = sparse(3000, seed=0)
+    z, x = table.filter(like="Z").to_numpy(), table.X.to_numpy()
+    folds, one = np.arange(3000) % 5, np.zeros(3000, dtype=int)
+    assert structure_left(z, (x - x.mean())[:, None], one, folds) > 8
+    estimand, columns = BackDoor("X", "Y", ("Z",)), {"Z": list(table.filter(like="Z"))}
+    effect = estimate_effect(table, estimand, rng=np.random.default_rng(0), columns=columns)
+    naive = table.Y[x == 1].mean() - table.Y[x == 0].mean()
+    assert naive > 1.8
+    assert abs(effect.value - 1) < 0.15
