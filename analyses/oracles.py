@@ -47,7 +47,7 @@ def interacting(rng: np.random.Generator) -> pd.DataFrame:
     c, u = rng.normal(size=(2000, WIDTH)), rng.normal(size=2000)
     x = rng.random(2000) < 1 / (1 + np.exp(-0.5 * c[:, 0] - 0.8 * u))
     s = rng.random(2000) < mediated(c, x)
-    columns = {name: column for name, column in zip(COVARIATES, c.T, strict=True)}
+    columns = dict(zip(COVARIATES, c.T, strict=True))
     y = 1.5 * s + c[:, 1] + u + rng.normal(size=2000)
     return pd.DataFrame({**columns, "X": x.astype(int), "S": s.astype(int), "Y": y})
 
@@ -171,7 +171,8 @@ def measure(name: str, runs: int, pool: ProcessPoolExecutor) -> dict[str, object
     """Means, spreads, and the paired difference with its interval."""
     found = np.array(list(pool.map(one_run, [name] * runs, range(runs))))
     difference = found[:, 0] - found[:, 1]
-    half = 1.96 * difference.std(ddof=1) / np.sqrt(runs) if runs > 1 else float("nan")
+    middle = float(difference.mean())
+    half = float(1.96 * difference.std(ddof=1) / np.sqrt(runs)) if runs > 1 else float("nan")
     question, _, implementations = name.partition(": ")
     ours, theirs = implementations.split(", ")
     return {
@@ -184,11 +185,7 @@ def measure(name: str, runs: int, pool: ProcessPoolExecutor) -> dict[str, object
         "mean_theirs": float(found[:, 1].mean()),
         "sd_ours": float(found[:, 0].std(ddof=1)) if runs > 1 else None,
         "sd_theirs": float(found[:, 1].std(ddof=1)) if runs > 1 else None,
-        "difference": {
-            "value": float(difference.mean()),
-            "low": difference.mean() - half,
-            "high": difference.mean() + half,
-        },
+        "difference": {"value": middle, "low": middle - half, "high": middle + half},
         "largest_difference": float(np.abs(difference).max()),
     }
 
