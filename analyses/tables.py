@@ -316,6 +316,33 @@ def baseline_rates() -> str:
     return "\n".join(lines) + "\n"
 
 
+def hard_worlds() -> str:
+    """Coverage, refusals, warnings and silent misses in worlds that break common estimators."""
+    rows = _read(RESULTS / "hard_worlds.json")["worlds"]
+    heads = ("world", "estimator", "n", "runs", "truth", "mean", "covered", "refused", "warned", "silent misses")
+    lines = _head(*heads)
+    for row in rows:
+        cells = [row["world"], ", ".join(row["estimators"]), f"{row['rows']:,}", str(row["runs"])]
+        cells += [f"{row[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("truth", "mean", "covered")]
+        cells += [f"{100 * row[key]:.1f} %" for key in ("refused", "warned", "silent_misses")]
+        lines.append(f"| {' | '.join(cells)} |")
+    runs = sum(row["runs"] for row in rows)
+    silent = sum(row["runs"] * row["silent_misses"] for row in rows) / runs
+    lines += ["", f"Over all {runs:,} runs {100 * silent:.1f} % were silent misses."]
+    return "\n".join(lines) + "\n"
+
+
+def oracles() -> str:
+    """Means of our estimators and of other public implementations on the same tables."""
+    rows = _read(RESULTS / "oracles.json")["pairs"]
+    lines = _head("question", "ours", "theirs", "runs", "truth", "mean ± SD, ours", "theirs", "difference of means")
+    for row in rows:
+        cells = [row["question"], row["ours"], row["theirs"], str(row["runs"]), f"{row['truth']:.3f}"]
+        cells += [f"{row[f'mean_{who}']:.3f} ± {row[f'sd_{who}']:.3f}" for who in ("ours", "theirs")]
+        lines.append(f"| {' | '.join([*cells, _interval(row['difference'], 1, 4)])} |")
+    return "\n".join(lines) + "\n"
+
+
 def torture() -> str:
     """How many malformed inputs of each family were tried, and how they ended."""
     results = _read(RESULTS / "torture.json")
@@ -363,6 +390,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "cdc-templates": cdc_templates,
     "number-of-templates": number_of_templates,
     "task-misalignment": task_misalignment,
+    "hard-worlds": hard_worlds,
+    "oracles": oracles,
     "torture": torture,
     "kills": kills,
     "text-encoding": text_encoding,
