@@ -8,6 +8,9 @@ from causalvlm.estimation.nuisance import least_squares
 
 _PENALTY = 0.3  # per row, on standardised columns: what is left are directions that some hundred rows can tell
 
+_MOST_ROWS = 50_000
+"""Of each half of a group: what so many rows cannot tell moves no estimate, and more would not fit into memory."""
+
 Matrix = Float[np.ndarray, "rows _"]
 
 
@@ -47,7 +50,7 @@ def structure_left(
     products: list[np.ndarray] = []  # axes row, regression
     train = assigned % 2 == 0
     for group in range(int(groups.max()) + 1):
-        own, other = np.flatnonzero(train & (groups == group)), np.flatnonzero(~train & (groups == group))
+        own, other = (_some(np.flatnonzero(half & (groups == group))) for half in (train, ~train))
         if len(own) < 2 * features.shape[1] or not len(other):
             continue
         expand = dictionary(features[own])
@@ -59,6 +62,11 @@ def structure_left(
     spread = joined.std(0) if len(joined) > 1 else np.zeros(2)
     scores = joined.mean(0)[spread > 0] / spread[spread > 0] * np.sqrt(len(joined)) if spread.any() else []
     return float(max(scores, default=-np.inf))
+
+
+def _some(rows: Int[np.ndarray, " _"]) -> Int[np.ndarray, " _"]:
+    """Rows evenly spread over all, `_MOST_ROWS` of them or a little more."""
+    return rows[:: max(len(rows) // _MOST_ROWS, 1)]
 
 
 def _best_column(design: Matrix, residuals: Matrix) -> Float[np.ndarray, "_ _"]:
