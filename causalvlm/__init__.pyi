@@ -45,5 +45,7 @@ from .identification.identify import identify as identify
 from .probes.linear import fit_probe as fit_probe
 from .refutation.refute import refute as refute
 from .refutation.verdict import Verdict as Verdict
+from .refutation.verdict import Verdicts as Verdicts
 from .report.write import render_report as render_report
 from .sklearn import AdapterClassifier as AdapterClassifier
+from .version import __version__ as __version__

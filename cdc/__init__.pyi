@@ -71,6 +71,7 @@ from .prompts.text_encoding import tokenize_prompts as tokenize_prompts
 from .protocols.grid import run_protocol as run_protocol
 from .protocols.registry import PROTOCOLS as PROTOCOLS
 from .protocols.result import ProtocolResult as ProtocolResult
+from .provenance import __version__ as __version__
 from .provenance import provenance as provenance
 from .training.fit import FitSettings as FitSettings
 from .training.fit import fit as fit

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
 from typing import final
@@ -87,6 +87,11 @@ class Adapter:
         self.card = card
         self._classifiers: dict[tuple[str, ...], Classifier] = {}
 
+    def __repr__(self) -> str:
+        card = self.card
+        trained = f", {card.data.shots} shots" if card.training else ""
+        return f"<Adapter {card.method.name} on {card.backbone.name}: {len(card.class_names)} classes{trained}>"
+
     @property
     def backbone(self) -> Backbone:
         """The frozen towers behind the adapter."""
@@ -103,7 +108,7 @@ class Adapter:
         Raises:
             InputError: if `class_names` is no list of names, or one is too long for the text tower.
         """
-        names = require_class_names(class_names) if class_names is not None else self.class_names
+        names = self._names(class_names)
         if names not in self._classifiers:
             self._classifiers[names] = self.method.classifier(names)
         return self._classifiers[names]
@@ -124,7 +129,7 @@ class Adapter:
             progress: label of a progress bar, shown on a terminal.
 
         Returns:
-            Probabilities, belief [N, K], uncertainty [N] and labels [N].
+            Probabilities, belief [N, K], uncertainty [N] and labels [N], with the names of classes and files.
 
         Raises:
             InputError: if there is no image, a file cannot be read (`classify` leaves such files out), or
@@ -142,7 +147,11 @@ class Adapter:
                 case "pixels":
                     prediction = Prediction.join([classifier(pixels.to(self.backbone.device)) for pixels in batches])
         _require_answers(prediction)
-        return prediction
+        files = ("" if isinstance(image, Image.Image) else str(image) for image in images)
+        return replace(prediction, class_names=self._names(class_names), files=tuple(files))
+
+    def _names(self, class_names: Sequence[str] | None) -> tuple[str, ...]:
+        return self.class_names if class_names is None else require_class_names(class_names)
 
     def _pixel_batches(
         self, images: Sequence[Image.Image | Path | str], advance: Callable[[], None]
@@ -180,9 +189,12 @@ class Adapter:
             case "features":
                 found = encode_images(self.backbone, paths, cache=cache, progress=progress)
                 prediction = classifier(found.values.to(self.backbone.device))
-                return Classified(prediction, found.kept, found.unreadable, found.values)
+                classified = Classified(prediction, found.kept, found.unreadable, found.values)
             case "pixels":
-                return self._classify_pixels(classifier, paths, progress=progress)
+                classified = self._classify_pixels(classifier, paths, progress=progress)
+        files = tuple(str(paths[row]) for row in classified.kept)
+        named = replace(classified.prediction, class_names=self._names(class_names), files=files)
+        return replace(classified, prediction=named)
 
     def _classify_pixels(self, classifier: Classifier, paths: Sequence[Path], *, progress: str | None) -> Classified:
         def render(row: int) -> Tensor:

@@ -5,6 +5,9 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+__version__ = metadata.version("causalvlm")
+"""Version of the distribution that both packages are installed with."""
+
 
 def provenance(device: str = "cpu") -> dict[str, object]:
     """Facts that belong beside every result: package versions, machine, device and the git commit, if known.

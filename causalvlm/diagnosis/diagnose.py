@@ -24,6 +24,8 @@ from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, emb
 from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, wilson
+from causalvlm.markup import html_table
+from causalvlm.phrases import difference, percent, percents
 from causalvlm.probes.linear import ProbeResult, fit_probe
 from cdc.progress import image_bar
 
@@ -31,7 +33,7 @@ CORRECTION = f"Holm, {FALSE_ALARM_RATE:.0%} for each question over all factors a
 """How often a diagnosis that has nothing to find says otherwise, in words."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FactorDiagnosis:
     """What a model does with one factor.
 
@@ -54,6 +56,11 @@ class FactorDiagnosis:
     source: Origin
     about: str
     adjusted: AdjustedPValues
+
+    def __repr__(self) -> str:
+        said = "decodable" if self.decodable else "not decodable"
+        moves = "moves the margin" if self.moves_margin else "does not move the margin"
+        return f"<FactorDiagnosis of {self.factor!r}, {len(self.levels)} levels: {said}, {moves}>"
 
     @property
     def decodable(self) -> bool:
@@ -101,7 +108,7 @@ class FactorDiagnosis:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What a model does with every factor of a data set.
 
@@ -127,6 +134,29 @@ class Diagnosis:
     folds: int
     references: Mapping[str, str]
     left_out: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        count = len(self.factors)
+        return f"<Diagnosis of {self._model}: {count} factor{'s' if count > 1 else ''}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                factor.factor,
+                "yes" if factor.decodable else "not for certain",
+                "yes" if factor.moves_margin else "not for certain",
+                _farthest(factor),
+            )
+            for factor in self.factors
+        ]
+        header = ("factor", "decodable from the embedding", "moves the margin", "level farthest from the reference")
+        return html_table(rows, header=header, title=f"Diagnosis of {self._model}")
+
+    @property
+    def _model(self) -> str:
+        source = f"{self.source.backbone} on {self.source.data}" if self.source else "an embedding table"
+        right = f"right on {percent(self.accuracy.value)} ({percents(self.accuracy)}) of {self.n:,} images"
+        return f"{source}, {right}"
 
     @property
     def settings(self) -> dict[str, object]:
@@ -222,6 +252,14 @@ def diagnose(
         references=chosen,
         left_out=columns.left_out,
     )
+
+
+def _farthest(factor: FactorDiagnosis) -> str:
+    level = factor.farthest
+    if level is None or level.margin_shift is None:
+        return "unknown"
+    shift = difference(level.margin_shift, unit="nats", digits=1)
+    return f"{level.level}: margin {shift} than at {factor.reference}"
 
 
 def _require_factors(columns: Columns) -> None:

@@ -50,7 +50,7 @@ class Source:
         return asdict(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EmbeddingTable:
     """Features and logits of images, with their labels and factors; all arrays are read-only.
 
@@ -95,6 +95,14 @@ class EmbeddingTable:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        made = f" by {self.source.backbone} from {self.source.data}" if self.source else ""
+        factors = f"factors {', '.join(self.factors)}" if self.factors else "no factors"
+        return (
+            f"<EmbeddingTable of {len(self):,} images in {self.features.shape[1]} dimensions{made}: "
+            f"{len(self.class_names)} classes, {factors}>"
+        )
 
     @property
     def predicted(self) -> Int[np.ndarray, " rows"]:

@@ -41,7 +41,7 @@ class Band:
     band_high: Doses
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DoseCurve:
     """A response that is linear in functions of the dose.
 
@@ -61,6 +61,10 @@ class DoseCurve:
     coefficients: Doses
     covariance: Float[np.ndarray, "_ _"]
     support: tuple[float, float]
+
+    def __repr__(self) -> str:
+        low, high = self.support
+        return f"<DoseCurve from {low:.3g} to {high:.3g}, linear in {len(self.coefficients)} functions of the dose>"
 
     def at(self, doses: Doses | None = None) -> Band:
         """Means with intervals, and with a band that holds the whole curve in 95 of 100 tables.

@@ -17,9 +17,11 @@ from causalvlm.estimation.problem import Problem, read_problem
 from causalvlm.estimation.sample import Level, find_level
 from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.identification.estimands import Estimand
+from causalvlm.markup import html_table
+from causalvlm.phrases import INTERVAL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Effect:
     """An estimated effect and what it rests on.
 
@@ -68,6 +70,33 @@ class Effect:
     learners: Learners
     curve: DoseCurve | None
     spread: Spread
+
+    def __repr__(self) -> str:
+        count = len(self.warnings)
+        warned = f", {count} warning{'s' if count > 1 else ''}" if count else ""
+        return (
+            f"Effect({self.formula} = {self.value:.3g}, {INTERVAL} interval {self.low:.3g} to {self.high:.3g}, "
+            f"{self.estimator}, n = {self.n}{warned})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [
+            ("value", f"{self.value:.4g}"),
+            (f"{INTERVAL} interval", f"{self.low:.4g} to {self.high:.4g}"),
+            ("estimator", f"{self.estimator}, {self.n} rows, {self.effective_sample_size:.0f} effective"),
+            ("formula", self.estimand.text()),
+            ("assumptions", self.estimand.assumptions()),
+            ("warnings", self.warnings or "none"),
+        ]
+        return html_table(rows, title=self.formula)
+
+    @property
+    def formula(self) -> str:
+        """What `value` is, in symbols."""
+        form, outcome = "E[{}|do({}={})]", self.estimand.outcome
+        if self.distribution is not None:
+            form, outcome = "P({}|do({}={}))", f"{outcome}={[*self.distribution[self.control]][-1]}"
+        return " - ".join(form.format(outcome, self.estimand.treatment, dose) for dose in (self.treated, self.control))
 
     @property
     def standard_error(self) -> float:

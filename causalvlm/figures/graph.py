@@ -50,14 +50,19 @@ _LOOKS: dict[Role, _Look] = {
 
 
 def draw_graph(
-    graph: CausalGraph, *, treatment: str, outcome: str, estimand: Estimand | None = None, open_path: str = ""
+    graph: CausalGraph,
+    *,
+    treatment: str | None = None,
+    outcome: str | None = None,
+    estimand: Estimand | None = None,
+    open_path: str = "",
 ) -> Figure:
     """Draw a causal graph: what each node does for the estimate, and the path that stays open.
 
     Args:
         graph: the graph.
-        treatment: a square.
-        outcome: an octagon.
+        treatment: a square; by default the estimand's, if there is one.
+        outcome: an octagon; likewise.
         estimand: its mediators are diamonds, its covariates hexagons.
         open_path: a path such as ``"X <- G_i -> Y"``, drawn thick; `NotIdentifiedError.open_path` is one.
 
@@ -65,14 +70,18 @@ def draw_graph(
         A figure that belongs to no window; call its ``savefig``.
 
     Raises:
-        InputError: a node or an edge of the path that the graph does not have.
+        InputError: a node or an edge of the path that the graph does not have, or a graph without nodes.
 
     Example:
         >>> figure = draw_graph(CausalGraph("X -> S -> Y; X <-> Y"), treatment="X", outcome="Y", open_path="X <-> Y")
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['treatment', 'outcome', 'observed', 'shared hidden cause', 'open path']
     """
-    graph.known([treatment, outcome], "treatment or outcome")
+    if not graph.nodes:
+        raise InputError("a graph to be drawn must have nodes; received none. Name one: CausalGraph('X -> Y').")
+    if estimand:
+        treatment, outcome = treatment or estimand.treatment, outcome or estimand.outcome
+    graph.known(filter(None, [treatment, outcome]), "treatment or outcome")
     thick = _edges_of(graph, open_path)
     roles: dict[str, Role] = {node: _role(node, graph, treatment, outcome, estimand) for node in graph.nodes}
     layout = lay_out(graph, treatment, outcome)
@@ -107,7 +116,7 @@ def _edges_of(graph: CausalGraph, path: str) -> set[tuple[str, str, str]]:
     return edges
 
 
-def _role(node: str, graph: CausalGraph, treatment: str, outcome: str, estimand: Estimand | None) -> Role:
+def _role(node: str, graph: CausalGraph, treatment: str | None, outcome: str | None, estimand: Estimand | None) -> Role:
     if node == treatment:
         return "treatment"
     if node == outcome:

@@ -43,8 +43,10 @@ class _Layer:
     below: list[Seat] = field(default_factory=list[Seat])
 
 
-def lay_out(graph: CausalGraph, treatment: str, outcome: str) -> Layout:
+def lay_out(graph: CausalGraph, treatment: str | None = None, outcome: str | None = None) -> Layout:
     """Place treatment, mediators and outcome on the middle line, other causes above, other effects below.
+
+    Where no treatment or no outcome is named, an end of a longest path of observed nodes takes its place.
 
     Every node stands right of its causes, and an edge that passes a layer takes a seat in it, so that it runs around
     the nodes there (Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchical system structures",
@@ -54,7 +56,8 @@ def lay_out(graph: CausalGraph, treatment: str, outcome: str) -> Layout:
         >>> lay_out(CausalGraph("C -> X -> S -> Y"), "X", "Y").nodes
         {'C': (0.0, 0.0), 'X': (1.0, 0.0), 'S': (2.0, 0.0), 'Y': (3.0, 0.0)}
     """
-    column = _columns(graph)
+    column, (first, last) = _columns(graph), _ends(graph)
+    treatment, outcome = treatment or first, outcome or last
     chains = {edge: _chain(edge, column) for edge in graph.directed}
     height = _heights(_seat(graph, treatment, outcome, column, chains), list(chains.values()))
     return Layout(
@@ -64,6 +67,17 @@ def lay_out(graph: CausalGraph, treatment: str, outcome: str) -> Layout:
             for edge, chain in chains.items()
         },
     )
+
+
+def _ends(graph: CausalGraph) -> tuple[str, str]:
+    """Start and end of a longest directed path of observed nodes, if there are any."""
+    among = set(graph.observed or graph.nodes)
+    longest: dict[str, tuple[str, ...]] = {}
+    for node in filter(among.__contains__, graph.topological_order):
+        before = max((longest[cause] for cause in graph.parents(node) if cause in among), key=len, default=())
+        longest[node] = (*before, node)
+    path = max(longest.values(), key=len)
+    return path[0], path[-1]
 
 
 def _columns(graph: CausalGraph) -> dict[str, int]:

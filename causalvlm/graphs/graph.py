@@ -12,6 +12,12 @@ from causalvlm.graphs.text import parse_text, quote, require_few_edges
 
 Edge = tuple[str, str]
 
+_LONGEST_REPR = 400
+"""Characters of the short text form in a `repr`, beyond which nodes and edges are counted instead."""
+
+_MOST_DRAWN = 60
+"""Nodes that a notebook shows as a drawing; of more, nobody could read the names."""
+
 
 @dataclass(frozen=True, init=False, repr=False)
 class CausalGraph:
@@ -84,7 +90,20 @@ class CausalGraph:
         return "; ".join(statements)
 
     def __repr__(self) -> str:
-        return f"CausalGraph({str(self)!r})"
+        text = str(self)
+        if len(text) <= _LONGEST_REPR:
+            return f"CausalGraph({text!r})"
+        edges = len(self.directed) + len(self.bidirected)
+        return f"<CausalGraph of {len(self.nodes)} nodes, {len(self.latent)} latent, and {edges} edges>"
+
+    def _repr_svg_(self) -> str | None:
+        """What notebooks show in place of the text."""
+        if not 0 < len(self.nodes) <= _MOST_DRAWN:
+            return None
+        from causalvlm.figures.graph import draw_graph
+        from causalvlm.figures.style import to_bytes
+
+        return to_bytes(draw_graph(self), "svg").decode()
 
     @property
     def observed(self) -> tuple[str, ...]:

@@ -44,6 +44,9 @@ class BackDoor:
         """
         return _record(self, self.adjustment, ())
 
+    def _repr_latex_(self) -> str:
+        return _shown(self)
+
     def text(self) -> str:
         """Print the functional as plain text."""
         effect = f"P({self.outcome} | do({self.treatment}))"
@@ -117,6 +120,9 @@ class FrontDoor:
             ('front-door', ['S'], ['C'])
         """
         return _record(self, self.mediators, self.covariates)
+
+    def _repr_latex_(self) -> str:
+        return _shown(self)
 
     def text(self) -> str:
         """Print the functional as plain text."""
@@ -231,6 +237,9 @@ class Functional:
         """
         return _record(self, self.others, ())
 
+    def _repr_latex_(self) -> str:
+        return _shown(self)
+
     def text(self) -> str:
         """Print the functional as plain text."""
         formula = TEXT.write(self.expression, visible=[self.treatment, self.outcome])
@@ -278,6 +287,11 @@ def _record(estimand: Estimand, adjustment: tuple[str, ...], covariates: tuple[s
         "latex": estimand.latex(),
         "reason": "; ".join(estimand.assumptions()),
     }
+
+
+def _shown(estimand: Estimand) -> str:
+    """What notebooks show: the formula, set by MathJax."""
+    return f"${estimand.latex()}$"
 
 
 def _and(names: tuple[str, ...]) -> str:

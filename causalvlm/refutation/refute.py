@@ -9,7 +9,7 @@ from causalvlm.estimation.effect import Effect
 from causalvlm.identification.estimands import Estimand
 from causalvlm.refutation import bounds, leak, over_identification, overlap, placebos, robustness, subset
 from causalvlm.refutation.case import Case, open_case
-from causalvlm.refutation.verdict import Verdict
+from causalvlm.refutation.verdict import Verdict, Verdicts
 
 REFUTERS: tuple[Callable[[Case], tuple[Verdict, ...]], ...] = (
     placebos.judge,
@@ -31,7 +31,7 @@ def refute(
     alternative: Estimand | None = None,
     suspects: Sequence[str] = (),
     repeats: int = 10,
-) -> tuple[Verdict, ...]:
+) -> Verdicts:
     """Try to refute `effect` on the table that it came from.
 
     Args:
@@ -42,6 +42,9 @@ def refute(
             confounder: the two estimates must then agree.
         suspects: observed columns that may stand for the latent confounder; the mediator must not depend on them.
         repeats: repetitions of every placebo.
+
+    Returns:
+        A tuple of verdicts, which prints and shows itself as a table.
 
     Raises:
         InputError: if a column is missing, or `repeats` is less than one.
@@ -57,4 +60,4 @@ def refute(
         []
     """
     case = open_case(effect, table, rng=rng, alternative=alternative, suspects=suspects, repeats=repeats)
-    return tuple(verdict for judge in REFUTERS for verdict in judge(case))
+    return Verdicts(verdict for judge in REFUTERS for verdict in judge(case))

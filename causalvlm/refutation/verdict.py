@@ -1,7 +1,12 @@
 """Verdicts: what one attempt to refute an effect found, and the limits that every judge applies."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from causalvlm.markup import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST_SCORE = 3.0
 """A refuter fails beyond three standard errors: a false alarm in 370 tests of an innocent effect."""
@@ -48,3 +53,34 @@ class Verdict:
             'passed'
         """
         return {"name": self.name, "outcome": self.outcome, "statistic": self.statistic, "reason": self.reason}
+
+
+class Verdicts(tuple[Verdict, ...]):
+    """What all attempts found: a tuple of verdicts that people can read.
+
+    Example:
+        >>> Verdicts([Verdict("overlap", "passed", 0.4, "effective rows 40 %")])
+        passed  overlap: effective rows 40 %
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        width = max((len(verdict.outcome) for verdict in self), default=0)
+        return "\n".join(f"{one.outcome:{width}}  {one.name}: {one.reason}" for one in self) or "Verdicts()"
+
+    def _repr_html_(self) -> str:
+        rows = [(verdict.outcome, verdict.name, verdict.reason) for verdict in self]
+        return html_table(rows, header=("outcome", "attempt", "what it found"))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The verdicts as a table, a row each.
+
+        Example:
+            >>> Verdicts([Verdict("overlap", "passed", 0.4, "effective rows 40 %")]).to_frame().columns.tolist()
+            ['name', 'outcome', 'statistic', 'reason']
+        """
+        import pandas as pd
+
+        columns = ["name", "outcome", "statistic", "reason"]
+        return pd.DataFrame([verdict.to_record() for verdict in self], columns=columns)

@@ -8,19 +8,23 @@ log1p(e_k / K), whatever the order. [derived; tests/cdc/beliefs/test_fusion.py c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from cdc.beliefs.evidence import Opinion
-from cdc.errors import InputError, require_share
+from cdc.errors import InputError, require_at_least, require_share
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SMALLEST_BELIEF = 1e-300
 """Sums of beliefs below this count as none: what they would be divided into is none either."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Fused opinions on N images over K classes.
 
@@ -29,6 +33,8 @@ class Prediction:
         uncertainty: [N], mass on "I do not know".
         energy: [N], -logsumexp of the logits over the classes, higher for strangers (Liu et al., NeurIPS 2020), mean
             over templates where there are several; None for a prediction that was not made from logits.
+        class_names: what the columns stand for; empty where nobody said.
+        files: where the rows come from, ``""`` for a picture in memory; likewise.
         probabilities: [N, K], mean of the Dirichlet: b_k + u / K.
         logits: [N, K], log-probabilities up to a constant per row.
         labels: [N], most believed class.
@@ -40,6 +46,12 @@ class Prediction:
     uncertainty: Float[Tensor, " rows"]
     energy: Float[Tensor, " rows"] | None = None
     _logits: Float[Tensor, "rows classes"] | None = None
+    class_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        rows, classes = self.belief.shape
+        return f"<Prediction of {rows:,} images over {classes} classes, mean uncertainty {self.uncertainty.mean():.2f}>"
 
     @classmethod
     def from_logits(cls, logits: Float[Tensor, "rows classes"]) -> "Prediction":
@@ -66,6 +78,8 @@ class Prediction:
             uncertainty=torch.cat([part.uncertainty for part in parts]),
             energy=torch.cat(energies) if len(energies) == len(parts) else None,
             _logits=torch.cat([part.logits for part in parts]),
+            class_names=parts[0].class_names,
+            files=tuple(file for part in parts for file in part.files),
         )
 
     @property
@@ -87,6 +101,45 @@ class Prediction:
     def labels(self) -> Int[Tensor, " rows"]:
         """Most believed class of each row."""
         return self.belief.argmax(-1)
+
+    def top(self, k: int = 5) -> tuple[tuple[tuple[str | int, float], ...], ...]:
+        """The `k` most probable classes of each row with their probabilities, the most probable first.
+
+        Raises:
+            InputError: if `k` is less than 1.
+
+        Example:
+            >>> Prediction.from_logits(torch.tensor([[0.0, 9.0]])).top(1)
+            (((1, 0.9998766183853149),),)
+        """
+        require_at_least("k", k, 1)
+        found = self.probabilities.topk(min(k, self.belief.shape[-1]))
+        rows = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        return tuple(tuple(zip(map(self._name, places), shares, strict=True)) for places, shares in rows)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A table with a row for each image: its file, its label with the probability, and the uncertainty.
+
+        Example:
+            >>> Prediction.from_logits(torch.zeros(1, 2)).to_frame()
+               label  probability  uncertainty
+            0      0          0.5          0.0
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {
+                "label": [self._name(place) for place in self.labels.tolist()],
+                "probability": self.probabilities.amax(-1).tolist(),
+                "uncertainty": self.uncertainty.tolist(),
+            }
+        )
+        if self.files:
+            frame.insert(0, "file", self.files)
+        return frame
+
+    def _name(self, place: int) -> str | int:
+        return self.class_names[place] if self.class_names else place
 
     @property
     def vacuity(self) -> Float[Tensor, " rows"]:

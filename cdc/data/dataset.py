@@ -73,7 +73,7 @@ class Example:
         return Example, (self.path, self.label, dict(self.factors))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageDataset:
     """Class names and three disjoint lists of examples.
 
@@ -110,6 +110,11 @@ class ImageDataset:
         self._refuse_template()
         self._refuse_labels()
         self._refuse_factors()
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train)} train, {len(self.validation)} validation, {len(self.test)} test images"
+        factors = f", factors {', '.join(self.factor_names)}" if self.factor_names else ""
+        return f"<ImageDataset {self.name!r}: {len(self.class_names)} classes, {sizes}{factors}>"
 
     @property
     def examples(self) -> tuple[Example, ...]:

@@ -84,6 +84,18 @@ def test_pictures_and_files_give_the_same(tiny_backbone, dataset, settings):
         adapter.predict([])
 
 
+def test_a_prediction_knows_its_files_and_names(tiny_backbone, dataset, settings):
+    adapter = cdc.fit(dataset, cdc.ZeroShotConfig(), tiny_backbone, settings)
+    files = [example.path for example in dataset.test][:3]
+    predicted = adapter.predict([*files, Image.new("RGB", (8, 8))])
+    assert predicted.files == (*map(str, files), "")
+    assert predicted.class_names == adapter.class_names
+    classified = adapter.classify(files, ["mauve", "teal"], cache=None).prediction
+    assert classified.to_frame().file.tolist() == [*map(str, files)]
+    assert set(classified.to_frame().label) <= {"mauve", "teal"}
+    assert repr(adapter) == f"<Adapter zero-shot on {tiny_backbone.name}: {len(adapter.class_names)} classes>"
+
+
 @pytest.mark.parametrize("method", [cdc.ZeroShotConfig(), cdc.MaPLeConfig(depth=1)])
 def test_a_batch_of_pictures_is_in_memory_at_a_time(tiny_backbone, dataset, settings, method, monkeypatch):
     adapter = cdc.fit(dataset, method, tiny_backbone, settings)

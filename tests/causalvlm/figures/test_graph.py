@@ -109,11 +109,31 @@ def test_an_open_path_over_a_hidden_cause_and_names_with_spaces():
     assert len(thick(figure)) == 1
 
 
+@each_graph
+def test_a_graph_alone_is_drawn_clearly(graph):
+    figure = draw_graph(graph)
+    figure.draw_without_rendering()
+    nodes = np.array(list(lay_out(graph).nodes.values()))
+    for arrow in arrows(figure):
+        assert np.linalg.norm(arrow.get_path().vertices[:, None] - nodes, axis=-1).min() > 0.3
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert labels <= {"latent", "observed", "shared hidden cause"}
+
+
+def test_an_estimand_names_treatment_and_outcome():
+    graph = CausalGraph("X -> S -> Y; X <-> Y")
+    figure = draw_graph(graph, estimand=identify(graph, treatment="X", outcome="Y"))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["treatment", "mediator", "outcome", "shared hidden cause"]
+
+
 def test_mistakes_are_named():
     with pytest.raises(InputError, match=r"X <-> Y\. The graph is"):
         draw_graph(CausalGraph("X -> Y"), treatment="X", outcome="Y", open_path="X <-> Y")
     with pytest.raises(InputError, match="'Z'"):
         draw_graph(CausalGraph("X -> Y"), treatment="Z", outcome="Y")
+    with pytest.raises(InputError, match="must have nodes; received none"):
+        draw_graph(CausalGraph())
 
 
 @pytest.mark.parametrize("name", ["%", "$", "\\", r"$\frac{$", "$x_{$", "a^b~c", "[/red]", "100 % {", "_"])

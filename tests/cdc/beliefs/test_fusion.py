@@ -195,3 +195,23 @@ def test_joined_predictions_keep_their_energy_where_all_have_one():
 
     torch.testing.assert_close(joined.energy, -torch.logsumexp(logits, -1))
     assert bare.energy is None
+
+
+def test_the_most_probable_classes_come_with_their_names():
+    prediction = Prediction(
+        torch.tensor([[0.1, 0.5, 0.2], [0.6, 0.1, 0.1]]), torch.tensor([0.2, 0.2]), class_names=("cat", "dog", "elk"),
+        files=("a.jpg", "b.jpg"),
+    )  # fmt: skip
+    first, second = prediction.top(2)
+    assert [name for name, _ in first] == ["dog", "elk"]
+    assert [name for name, _ in second] == ["cat", "dog"]
+    assert first[0][1] == pytest.approx(0.5 + 0.2 / 3)
+    assert len(prediction.top(9)[0]) == 3
+    with pytest.raises(cdc.InputError, match="k must be at least 1; received 0"):
+        prediction.top(0)
+    frame = Prediction.join([prediction, prediction]).to_frame()
+    assert frame.columns.tolist() == ["file", "label", "probability", "uncertainty"]
+    assert frame.file.tolist() == ["a.jpg", "b.jpg"] * 2
+    assert frame.label.tolist() == ["dog", "cat"] * 2
+    assert frame.probability.tolist() == pytest.approx(prediction.probabilities.amax(-1).tolist() * 2)
+    assert repr(prediction) == "<Prediction of 2 images over 3 classes, mean uncertainty 0.20>"
