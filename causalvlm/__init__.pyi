@@ -19,6 +19,7 @@ from .estimation.natural import natural_effects as natural_effects
 from .estimation.nwgm import nwgm as nwgm
 from .estimation.spread import Contrast as Contrast
 from .figures.diagnosis import draw_diagnosis as draw_diagnosis
+from .figures.effect import draw_effect as draw_effect
 from .figures.graph import draw_graph as draw_graph
 from .graphs.dowhy import from_dowhy as from_dowhy
 from .graphs.dowhy import to_dowhy as to_dowhy

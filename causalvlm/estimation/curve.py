@@ -1,7 +1,7 @@
 """The response to a continuous treatment as a function of the dose, with a band, and the contrast of any two doses."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -50,6 +50,7 @@ class DoseCurve:
         coefficients: of the functions.
         covariance: of the coefficients.
         support: least and greatest dose that enough rows stand behind.
+        observed: percentiles of the doses as they were observed; empty where nobody said.
 
     Example:
         >>> line = line_through((0.0, 1.0), np.array([2.0, 5.0]), np.eye(2) / 100, support=(-1.0, 3.0))
@@ -61,6 +62,7 @@ class DoseCurve:
     coefficients: Doses
     covariance: Float[np.ndarray, "_ _"]
     support: tuple[float, float]
+    observed: Doses = field(default_factory=lambda: np.empty(0))
 
     def __repr__(self) -> str:
         low, high = self.support

@@ -1,7 +1,8 @@
 """Effects: numbers of an estimator turned into a claim, or into a refusal with its reason."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.identification.estimands import Estimand
 from causalvlm.markup import html_table
 from causalvlm.phrases import INTERVAL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +100,8 @@ class Effect:
         form, outcome = "E[{}|do({}={})]", self.estimand.outcome
         if self.distribution is not None:
             form, outcome = "P({}|do({}={}))", f"{outcome}={[*self.distribution[self.control]][-1]}"
-        return " - ".join(form.format(outcome, self.estimand.treatment, dose) for dose in (self.treated, self.control))
+        levels = (say_level(level) for level in (self.treated, self.control))
+        return " - ".join(form.format(outcome, self.estimand.treatment, level) for level in levels)
 
     @property
     def standard_error(self) -> float:
@@ -138,6 +143,16 @@ class Effect:
         flat = np.array([list(self.distribution[label].values()) for label in labels]).ravel()
         return contrast(flat, np.kron(weights, np.eye(len(classes))[place]), self.spread)
 
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the means with their intervals, or the curve with its band; the same as `causalvlm.draw_effect`.
+
+        Args:
+            ax: where to draw; by default a new pyplot figure, which notebooks show.
+        """
+        from causalvlm.figures.effect import draw_effect
+
+        return draw_effect(self, ax)
+
     def to_record(self) -> dict[str, object]:
         """Plain data for JSON; levels that are keys become text.
 
@@ -166,6 +181,16 @@ class Effect:
             "distribution": distribution,
             "warnings": list(self.warnings),
         }
+
+
+def say_level(level: Level) -> str:
+    """A level as text, a dose without zeros that say nothing.
+
+    Example:
+        >>> say_level(1.0), say_level("sand")
+        ('1', 'sand')
+    """
+    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def _texts(row: Mapping[Level, float]) -> dict[str, float]:
@@ -287,12 +312,13 @@ def _main(arms: Arms, fitted: Fit) -> Contrast:
 
 def _curve(problem: Problem, fitted: Fit) -> DoseCurve | None:
     """The estimator's curve, or the line through its two means, of a continuous treatment."""
-    if problem.arms.levels is not None or fitted.curve is not None:
-        return fitted.curve
+    if problem.arms.levels is not None:
+        return None
     doses, settings = problem.arms.doses(), problem.arms.settings[:, 0]
     ends = float(settings[0]), float(settings[1])
     support = float(doses.min()), float(doses.max())
-    return line_through(ends, fitted.means[:, 0], fitted.spread.covariance, support=support)
+    line = fitted.curve or line_through(ends, fitted.means[:, 0], fitted.spread.covariance, support=support)
+    return replace(line, observed=np.quantile(doses, np.linspace(0, 1, 101)))
 
 
 def _choice_warnings(arms: Arms, fitted: Fit) -> tuple[str, ...]:

@@ -32,12 +32,14 @@ def to_bytes(figure: Figure, kind: Literal["png", "pdf", "svg"] = "png", *, dpi:
     return stream.getvalue()
 
 
-def draw_interval(axes: Axes, row: int, estimate: Estimate, *, colour: str, marker: str) -> None:
-    """One row of a dot plot: a share with its interval, the share written above it."""
+def draw_interval(
+    axes: Axes, row: int, estimate: Estimate, *, colour: str, marker: str, said: str | None = None
+) -> None:
+    """One row of a dot plot: a number with its interval, written above it as `said`, by default as a share."""
     axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot([estimate.value], [row], color=colour, marker=marker, markersize=6)
     axes.annotate(
-        f"{estimate.value:.0%}", (estimate.value, row), xytext=(0, 6), textcoords="offset points", ha="center",
+        said or f"{estimate.value:.0%}", (estimate.value, row), xytext=(0, 6), textcoords="offset points", ha="center",
         fontsize=8.5, color=colour,
     )  # fmt: skip
 
