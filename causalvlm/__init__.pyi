@@ -18,6 +18,7 @@ from .estimation.effect import estimate_effect as estimate_effect
 from .estimation.natural import natural_effects as natural_effects
 from .estimation.nwgm import nwgm as nwgm
 from .estimation.spread import Contrast as Contrast
+from .explanation import explain as explain
 from .figures.diagnosis import draw_diagnosis as draw_diagnosis
 from .figures.effect import draw_effect as draw_effect
 from .figures.graph import draw_graph as draw_graph
