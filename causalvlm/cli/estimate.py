@@ -84,8 +84,8 @@ def estimate(
         _refuse(json, question, str(error), error, force=force)
         return
     _print_effect(effect)
-    verdicts = _refute(data, loaded, effect, rng) if refute else None
-    write_result(json, {**question, **effect_result(effect, verdicts)}, force=force)
+    judged = [verdict.to_record() for verdict in _refute(data, loaded, effect, rng)] if refute else None
+    write_result(json, {**question, **effect.to_record(), "refusal": None, "verdicts": judged}, force=force)
 
 
 def read_table(path: Path) -> "pd.DataFrame":
@@ -118,19 +118,6 @@ def read_table(path: Path) -> "pd.DataFrame":
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"TABLE must be readable; received {str(path)!r}: {reason}. Write it again.") from error
-
-
-def effect_result(effect: "Effect | None", verdicts: "Sequence[Verdict] | None") -> dict[str, object]:
-    """What the JSON file says about an effect, or the same keys with nothing in them after a refusal.
-
-    Example:
-        >>> effect_result(None, None)["value"]
-    """
-    if effect is None:
-        keys = ("value", "low", "high", "estimator", "n", "effective_sample_size", "auc", "treated", "control")
-        return {**dict.fromkeys(keys), "do_means": {}, "distribution": None, "warnings": [], "verdicts": None}
-    judged = None if verdicts is None else [verdict.to_record() for verdict in verdicts]
-    return {**effect.to_record(), "refusal": None, "verdicts": judged}
 
 
 def _require_columns(data: "pd.DataFrame", graph: "CausalGraph", treatment: str, outcome: str) -> None:
@@ -228,11 +215,13 @@ def _matches(data: "pd.DataFrame", patterns: Sequence[str]) -> tuple[tuple[str, 
 def _refuse(
     json: Path | None, result: dict[str, object], reason: str, error: OverlapError | NotIdentifiedError, *, force: bool
 ) -> None:
-    empty = effect_result(None, None)
+    from causalvlm.estimation.effect import NO_NUMBERS
+
+    empty = dict(NO_NUMBERS)
     if isinstance(error, OverlapError):
         empty |= {"effective_sample_size": error.effective_sample_size, "auc": error.auc}
     console().print(f"No estimate: {reason}", soft_wrap=True)
-    write_result(json, {**result, **empty, "refusal": reason}, force=force)
+    write_result(json, {**result, **empty, "refusal": reason, "verdicts": None}, force=force)
     raise typer.Exit(NOT_IDENTIFIED)
 
 

@@ -24,6 +24,22 @@ from causalvlm.phrases import INTERVAL
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+NO_NUMBERS: Mapping[str, object] = {
+    "value": None,
+    "low": None,
+    "high": None,
+    "do_means": {},
+    "treated": None,
+    "control": None,
+    "estimator": None,
+    "n": None,
+    "effective_sample_size": None,
+    "auc": None,
+    "distribution": None,
+    "warnings": [],
+}
+"""What `Effect.to_record` says of the numbers where there are none: after a refusal."""
+
 
 @dataclass(frozen=True, repr=False)
 class Effect:
@@ -154,7 +170,7 @@ class Effect:
         return draw_effect(self, ax)
 
     def to_record(self) -> dict[str, object]:
-        """Plain data for JSON; levels that are keys become text.
+        """Plain data for JSON, with the question and what identifies it; levels that are keys become text.
 
         Example:
             >>> from causalvlm.identification.estimands import FrontDoor
@@ -168,16 +184,11 @@ class Effect:
         if self.distribution is not None:
             distribution = {str(level): _texts(row) for level, row in self.distribution.items()}
         return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
+            "treatment": self.estimand.treatment,
+            "outcome": self.estimand.outcome,
+            **self.estimand.to_record(),
+            **{name: getattr(self, name) for name in NO_NUMBERS},
             "do_means": _texts(self.do_means),
-            "treated": self.treated,
-            "control": self.control,
-            "estimator": self.estimator,
-            "n": self.n,
-            "effective_sample_size": self.effective_sample_size,
-            "auc": self.auc,
             "distribution": distribution,
             "warnings": list(self.warnings),
         }

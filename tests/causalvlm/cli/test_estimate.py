@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from causalvlm import estimate_effect, identify, parse_graph
 from causalvlm.cli.main import run
 from causalvlm.worlds.discrete import independent_outcomes
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld
@@ -53,6 +54,20 @@ def test_a_discrete_front_door(folder, tmp_path, capsys):
     assert 30 < result["effective_sample_size"] < 4000
     assert result["provenance"]["versions"]
     assert "95 % interval" in capsys.readouterr().out
+
+
+def test_the_file_says_what_the_record_of_the_effect_says(folder, tmp_path):
+    _, result = estimate(folder, tmp_path, "hidden.csv", "hidden.dot", "--seed", "3")
+    estimand = identify(parse_graph(HIDDEN), treatment="X", outcome="Y")
+    rng = np.random.default_rng(3)
+    effect = estimate_effect(pd.read_csv(folder / "hidden.csv"), estimand, rng=rng)
+    record = json.loads(json.dumps(effect.to_record()))
+    assert {name: result[name] for name in record} == record
+    beside = {"seed", "identified", "condition", "open_path", "remedies", "hedge", "refusal", "verdicts", "provenance"}
+    assert set(result) == set(record) | beside
+    refused = estimate(folder, tmp_path, "same.csv", "hidden.dot", "--force")[1]
+    unidentified = estimate(folder, tmp_path, "same.csv", "X -> Y; X <-> Y", "--force")[1]
+    assert set(refused) == set(unidentified) == set(result)
 
 
 def test_a_node_that_is_no_column_is_unobserved_and_one_that_is_may_be_adjusted_for(folder, tmp_path):
