@@ -114,10 +114,15 @@ def read_table(path: Path) -> "pd.DataFrame":
         if names.duplicated().any():  # pandas would give the second another name
             twice = names[names.duplicated()].iloc[0]
             raise InputError(f"column names must be unique; received {twice!r} twice in {path}. Rename one.")
-        return pd.read_csv(path)
+        data = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"TABLE must be readable; received {str(path)!r}: {reason}. Write it again.") from error
+    if not isinstance(data.index, pd.RangeIndex):  # pandas would take the first values for names of rows
+        raise InputError(
+            f"every row must have as many values as the header has names; received more in {path}. Name every column."
+        )
+    return data
 
 
 def _require_columns(data: "pd.DataFrame", graph: "CausalGraph", treatment: str, outcome: str) -> None:

@@ -9,6 +9,9 @@ from jaxtyping import Float
 from causalvlm.errors import InputError
 from causalvlm.estimation.sample import Level, Levels, find_level, is_discrete, numbers, treatment_levels
 
+SMALLEST_STEP = 1e-6
+"""Doses that differ by a smaller share of the treatment's range are refused: rounding would pass for certainty."""
+
 
 @dataclass(frozen=True)
 class Arms:
@@ -100,7 +103,7 @@ def read_arms(table: pd.DataFrame, name: str, treated: Level | None = None, cont
     Without a choice these are the last and the first level, or 1 and 0 for a continuous treatment: a step of one unit.
 
     Raises:
-        InputError: if the treatment is constant, or a setting is no level of it, or both are the same.
+        InputError: if the treatment is constant, or a setting is no level of it, or both are the same or nearly so.
 
     Example:
         >>> read_arms(pd.DataFrame({"X": ["a", "b"]}), "X", treated="a", control="b").pair
@@ -110,7 +113,13 @@ def read_arms(table: pd.DataFrame, name: str, treated: Level | None = None, cont
         high = 1.0 if treated is None else read_dose(name, treated)
         low = 0.0 if control is None else read_dose(name, control)
         _require_distinct(high, low)
-        return Arms(None, (low, high), (1, 0), numbers(table, name)[:, None], np.array([[low], [high]]))
+        doses = numbers(table, name)
+        if abs(high - low) < SMALLEST_STEP * np.ptp(doses):
+            raise InputError(
+                f"treated and control must differ by {SMALLEST_STEP:g} of the range of {name!r} or more; received "
+                f"{high:g} and {low:g} in a range of {np.ptp(doses):.3g}. Pass doses that lie further apart."
+            )
+        return Arms(None, (low, high), (1, 0), doses[:, None], np.array([[low], [high]]))
     levels = treatment_levels(table, name)
     labels = levels.labels
     first = 0 if control is None else find_level(name, labels, control)
@@ -124,18 +133,21 @@ def read_dose(name: str, given: Level) -> float:
     """A dose of a continuous treatment.
 
     Raises:
-        InputError: if it is no number.
+        InputError: if it is no finite number.
 
     Example:
         >>> read_dose("X", "0.5")
         0.5
     """
     try:
-        return float(given)
-    except ValueError as error:
+        dose = float(given)
+    except (TypeError, ValueError, OverflowError):
+        dose = float("nan")
+    if not np.isfinite(dose):
         raise InputError(
-            f"treated and control must be numbers, as {name!r} is continuous; received {given!r}. Pass numbers."
-        ) from error
+            f"treated and control must be finite numbers, as {name!r} is continuous; received {given!r}. Pass numbers."
+        )
+    return dose
 
 
 def _require_distinct(treated: Level, control: Level) -> None:

@@ -14,7 +14,7 @@ from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.guards import overlap_warnings, require_overlap
 from causalvlm.estimation.learners import Learners, Model
-from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.problem import Problem, read_columns, read_problem
 from causalvlm.estimation.sample import Level, find_level
 from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.identification.estimands import Estimand
@@ -146,7 +146,8 @@ class Effect:
         """
         if self.distribution is None and outcome is not None:
             raise InputError(f"outcome= is for a categorical outcome; received {outcome!r}. Leave it out.")
-        if self.curve is not None and {treated, control} != {self.treated, self.control}:
+        pair = (self.treated, self.control)
+        if self.curve is not None and (treated, control) not in (pair, pair[::-1]):
             return self.curve.contrast(*(read_dose(self.estimand.treatment, dose) for dose in (treated, control)))
         labels = tuple(self.do_means)
         weights = np.zeros(len(labels))
@@ -253,7 +254,7 @@ def estimate_effect(
         >>> effect.estimator, effect.low < world.truth() < effect.high
         ('one-step', True)
     """
-    held = {node: names if isinstance(names, str) else tuple(names) for node, names in (columns or {}).items()}
+    held = read_columns(columns or {})
     learners = Learners(outcome_model, treatment_model)
     problem = read_problem(table, estimand, treated=treated, control=control, columns=held, learners=learners)
     name = choose(problem, estimator)

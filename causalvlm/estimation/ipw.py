@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.cross_fitting import Candidates, cross_fit_classes
+from causalvlm.estimation.cross_fitting import Candidates, FitClasses, cross_fit_classes
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.nuisance import frequencies, logistic
 from causalvlm.estimation.problem import Problem
@@ -26,8 +26,7 @@ def inverse_propensity(
         array([1.5, 3.5])
     """
     arms = int(treatment.max()) + 1
-    fit = logistic(1) if adjustment.shape[1] else frequencies
-    propensity = fit(adjustment, treatment, arms)(adjustment)
+    propensity = _model(adjustment.shape[1])(adjustment, treatment, arms)(adjustment)
     own = treatment[:, None] == np.arange(arms)
     weights = own / propensity
     weights = weights / weights.mean(0)
@@ -37,6 +36,10 @@ def inverse_propensity(
     scores = np.hstack([design * (own[:, [arm]] - propensity[:, [arm]]) for arm in range(1, arms)])
     influence = influence - scores @ np.linalg.lstsq(scores, influence, rcond=None)[0]
     return Adjusted(means, influence)
+
+
+def _model(width: int) -> FitClasses:
+    return logistic(1) if width else frequencies
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
@@ -53,6 +56,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     """
     propensity = propensity_of(problem, rng=rng)
     fitted = inverse_propensity(problem.covariates, problem.codes, problem.outcome)
-    own = cross_fit_classes(Candidates([logistic(1)]), problem.covariates, problem.codes, propensity.assigned)
+    plain = Candidates([_model(problem.covariates.shape[1])])
+    own = cross_fit_classes(plain, problem.covariates, problem.codes, propensity.assigned)
     notes = own.notes("logistic regression of the treatment", "Use 'aipw', which has others.")
     return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, notes)

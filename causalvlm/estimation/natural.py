@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from causalvlm.errors import NotIdentifiedError
 from causalvlm.estimation.arms import read_arms
 from causalvlm.estimation.cells import count_cells, require_cells
-from causalvlm.estimation.problem import Problem, Roles
+from causalvlm.estimation.problem import Problem, Roles, read_columns
 from causalvlm.estimation.sample import Level, check_columns, check_fixable, is_discrete, numbers
 from causalvlm.estimation.spread import Contrast, Draws, contrast
 from causalvlm.graphs.graph import CausalGraph
@@ -76,7 +76,7 @@ def natural_effects(
         >>> round(found.direct.value), round(found.indirect.value)
         (3, 2)
     """
-    mapping = {} if columns is None else dict(columns)
+    mapping = read_columns(columns or {})
     covariates = _identify(graph, treatment, outcome, tuple(mediators))
     held = tuple(column for node in mediators for column in mapping.get(node, (node,)))
     parts = Roles(treatment, outcome, held, covariates, front_door=True)

@@ -1,6 +1,6 @@
 """The question put to a table, with every column read once: who plays which part, and what an estimator sees of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -68,16 +68,48 @@ class Roles:
         return (self.treatment, self.outcome, *self.mediators, *self.covariates)
 
 
+def read_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The columns that hold each node, as tuples of their own.
+
+    Raises:
+        InputError: if there is no mapping, or a node is not given a list of at least one column.
+
+    Example:
+        >>> read_columns({"S": ["S0", "S1"]})
+        {'S': ('S0', 'S1')}
+    """
+    if not isinstance(columns, Mapping):
+        raise InputError(
+            f"columns= must map nodes to lists of columns; received {columns!r}. Write columns={{'S': ['S0', 'S1']}}."
+        )
+    held: dict[str, tuple[str, ...]] = {}
+    for node, names in columns.items():
+        if isinstance(names, str) or not isinstance(names, Iterable) or not tuple(names):
+            meant = names if isinstance(names, str) and names else node
+            raise InputError(
+                f"columns= must give every node a list of at least one column; received {names!r} for {node!r}. Write "
+                f"columns={{{node!r}: [{meant!r}]}}, or leave it out if the column has the node's name."
+            )
+        held[node] = tuple(names)
+    return held
+
+
 def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
     """Columns of each part of the estimand; a node without an entry in `columns` is held by the column of its name.
 
     Raises:
-        InputError: if a node is unknown to the estimand, or treatment or outcome is given several columns.
+        InputError: if a node is unknown to the estimand, or treatment or outcome is given several columns, or there is
+            no estimand.
 
     Example:
         >>> roles(FrontDoor("X", "Y", ("S",)), {"S": ["S0", "S1"]}).mediators
         ('S0', 'S1')
     """
+    if not isinstance(estimand, Estimand):
+        raise InputError(
+            f"the estimand must be what identify returned; received {estimand!r}. Write estimate_effect(table, "
+            "identify(graph, 'X', 'Y'))."
+        )
     match estimand:
         case FrontDoor():
             mediators, covariates = estimand.mediators, estimand.covariates
@@ -89,15 +121,10 @@ def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
     stray = [node for node in columns if node not in nodes]
     if stray:
         raise InputError(f"columns= must map nodes of the estimand; received {stray[0]!r}. Nodes: {', '.join(nodes)}.")
-    for node, names in columns.items():
-        if isinstance(names, str) or not names:
-            raise InputError(
-                f"columns= must give every node a list of at least one column; received {names!r} for {node!r}. Write "
-                f"columns={{{node!r}: [{(names or node)!r}]}}, or leave it out if the column has the node's name."
-            )
+    given = read_columns(columns)
 
     def held(names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(column for name in names for column in columns.get(name, (name,)))
+        return tuple(column for name in names for column in given.get(name, (name,)))
 
     single = {node: held([node]) for node in (estimand.treatment, estimand.outcome)}
     for node, found in single.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ FINEST = 1e-8
 
 ROWS_PER_LEVEL = 5
 """With fewer rows per level on average a column of text is a name of each row, and nothing can be held fixed by it."""
+
+_ORDINARY = 10
+"""Columns that spread over more than two to this power, or less than one over it, are measured in another unit."""
 
 _ALONE = 0.05  # share of the rows that are alone in their level, above which a reader is told
 
@@ -66,6 +70,10 @@ def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
     Example:
         >>> check_columns(pd.DataFrame({"X": [0, 1]}), ["X"])
     """
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(
+            f"the table must be a pandas DataFrame; received a {type(table).__name__}. Make one: pd.DataFrame(...)."
+        )
     if table.empty:
         raise InputError("the table must have rows; received none. Check the file or the filter that made it.")
     absent = [name for name in names if name not in table.columns]
@@ -101,10 +109,11 @@ def _check_levels(column: pd.Series) -> None:
             f"column {column.name!r} must hold numbers or levels; received dates or times. Turn it into a number, such "
             "as days since the first, or into levels, such as the month as text."
         )
-    if kind == "mixed":  # neither text nor numbers nor both: tuples, lists, arrays, objects
+    if kind.startswith("mixed"):  # 1 and "1" would be two levels
         kinds = sorted({type(value).__name__ for value in column})
         raise InputError(
-            f"column {column.name!r} must hold numbers or text; received {', '.join(kinds[:3])}. Convert it."
+            f"column {column.name!r} must hold numbers or text throughout; received {', '.join(kinds[:3])}. Convert "
+            "it, with .astype(str) for instance."
         )
 
 
@@ -305,15 +314,25 @@ def matrix(table: pd.DataFrame, names: Sequence[str]) -> Float[np.ndarray, "rows
     """
     coded = [name for name in names if is_discrete(table, name)]
     if not coded:
-        return table[list(names)].to_numpy(dtype=float)
+        return _in_ordinary_units(table[list(names)].to_numpy(dtype=float))
     blocks: list[np.ndarray] = []
     for name in names:
         if name in coded:
             column = levels(table, name)
             blocks.append((column.codes[:, None] == np.arange(1, len(column.labels))).astype(float))
         else:
-            blocks.append(table[name].to_numpy(dtype=float)[:, None])
+            blocks.append(_in_ordinary_units(table[name].to_numpy(dtype=float)[:, None]))
     return np.hstack(blocks)
+
+
+def _in_ordinary_units(values: Float[np.ndarray, "rows _"]) -> Float[np.ndarray, "rows _"]:
+    """Columns that spread very widely or hardly at all, divided by a power of two, which loses no digit.
+
+    What holds a column fixed does not depend on its unit; penalties and tolerances of linear algebra do.
+    """
+    exponents = np.frexp(np.ptp(values, axis=0))[1]
+    exponents[np.abs(exponents) <= _ORDINARY] = 0
+    return np.ldexp(values, -exponents) if exponents.any() else values
 
 
 def find_level(variable: str, labels: Sequence[Level], wanted: Level) -> int:
@@ -326,9 +345,10 @@ def find_level(variable: str, labels: Sequence[Level], wanted: Level) -> int:
         >>> find_level("X", (0, 1), "1")
         1
     """
-    for index, label in enumerate(labels):
-        if label == wanted or str(label) == str(wanted) or _same_number(label, wanted):
-            return index
+    if isinstance(wanted, str | Real | np.bool_):
+        for index, label in enumerate(labels):
+            if label == wanted or str(label) == str(wanted) or _same_number(label, wanted):
+                return index
     raise InputError(
         f"treated and control must be levels of {variable!r}; received {wanted!r}, which no row has. "
         f"Levels: {', '.join(repr(label) for label in labels[:12])}."
@@ -338,5 +358,5 @@ def find_level(variable: str, labels: Sequence[Level], wanted: Level) -> int:
 def _same_number(label: Level, wanted: Level) -> bool:
     try:
         return float(label) == float(wanted)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False

@@ -97,6 +97,7 @@ def parse_graph(text: str) -> CausalGraph:
         >>> parse_graph("dag { X -> S -> Y; X <-> Y }")
         CausalGraph('S -> Y; X -> S; X <-> Y')
     """
+    text = text.removeprefix("\ufeff")  # the byte-order mark of some editors
     without_comments = re.sub(r"\A(?:\s+|//[^\n]*|#[^\n]*|/\*.*?\*/)+", "", text, flags=re.DOTALL)
     if not without_comments:
         raise InputError('a graph must name its nodes; received no text. Write for example "X -> S -> Y; X <-> Y".')

@@ -17,6 +17,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _LATENT_MARKS = {"latent", "l", "unobserved", "u"}
+_SELECTED_MARKS = {"selected", "s"}
 _BARE_NAME = re.compile(r"[\w.']+(?:-[\w.']+)*")
 _END = ("mark", "\n")
 
@@ -74,21 +75,22 @@ def parse_text(text: str) -> GraphParts:
     Statements end at ``;``, at a comma or at the end of a line.
 
     Raises:
-        InputError: a character or an arrow that the form does not know, or an arrow that leads nowhere.
+        InputError: a character or an arrow that the form does not know, an arrow that leads nowhere, or two names side
+            by side.
 
     Example:
         >>> parts = parse_text("X -> S -> Y; X <-> Y; latent U; U -> X")
         >>> parts.directed, parts.bidirected, parts.latent
         ([('X', 'S'), ('S', 'Y'), ('U', 'X')], [('X', 'Y')], ['U'])
     """
-    return _Reader(text).read()
+    return _Reader(text, separated=True).read()
 
 
 def parse_dagitty(text: str) -> GraphParts:
     """Read dagitty's text, ``dag { U [latent] X -> Y X <-> Y }``; positions and roles are skipped.
 
     Raises:
-        InputError: another kind of graph than ``dag``, or what `parse_text` refuses.
+        InputError: another kind of graph than ``dag``, a node that rows are selected by, or what `parse_text` refuses.
 
     Example:
         >>> parts = parse_dagitty('dag { bb="0,0,1,1" U [latent,pos="0,0"] X <- U -> Y  X <-> Z }')
@@ -101,7 +103,7 @@ def parse_dagitty(text: str) -> GraphParts:
             f"dagitty text must have the form dag {{ ... }}; received {_shorten(text)!r}. "
             "Write dag { X -> Y }: partial and ancestral graphs are not read."
         )
-    return _Reader(match[2]).read()
+    return _Reader(match[2], separated=False).read()
 
 
 def quote(name: str) -> str:
@@ -115,10 +117,11 @@ def quote(name: str) -> str:
 
 
 class _Reader:
-    """Reads statements one after the other; a statement may end without a separator, as dagitty's do."""
+    """Reads statements one after the other; unless `separated` they may end without a mark, as dagitty's do."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, separated: bool) -> None:
         self.tokens = list(_tokens(text))
+        self.separated = separated
         self.position = 0
         self.parts = GraphParts()
 
@@ -155,6 +158,12 @@ class _Reader:
             left = right
         if self._at("mark", "["):
             self._read_attributes(left, is_chain)
+        elif self.separated and (self._at("name", None) or self._at("quoted", None)):
+            right = self._read_name()
+            raise InputError(
+                f"a statement must end at a semicolon, a comma or the end of the line; received {left[-1]} {right}. "
+                f'Write {quote(left[-1])} -> {quote(right)}, or "{left[-1]} {right}" in quotes where it is one name.'
+            )
 
     def _add_edges(self, arrow: str, left: list[str], right: list[str]) -> None:
         match arrow:
@@ -200,6 +209,11 @@ class _Reader:
             if self.position == len(self.tokens):
                 raise InputError(f"an opening [ must be closed; received {''.join(attributes)!r}. Add the ].")
         self.position += 1
+        if _SELECTED_MARKS & set(attributes):
+            raise InputError(
+                f"rows must not be selected by what a graph holds; received {nodes[-1]} [selected]. Selection is not "
+                "modelled here: leave the mark out if the rows were drawn without regard to it."
+            )
         if not _LATENT_MARKS & set(attributes):
             return
         if is_chain:

@@ -193,3 +193,41 @@ def test_a_column_named_twice_is_refused(tmp_path, capsys):
     (tmp_path / "twice.csv").write_text("X,S,Y,Y\n" + "0,1,1,0\n1,0,0,1\n" * 20)
     assert run(["estimate", str(tmp_path / "twice.csv"), HIDDEN, *QUESTION]) == 2
     assert "column names must be unique; received 'Y' twice" in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(folder, tmp_path):
+    (tmp_path / "marked.csv").write_text((folder / "hidden.csv").read_text(), encoding="utf-8-sig")
+    (tmp_path / "marked.dot").write_text(HIDDEN, encoding="utf-8-sig")
+    assert run(["estimate", str(tmp_path / "marked.csv"), str(tmp_path / "marked.dot"), *QUESTION]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("X,S,Y\n" + "0,1,1,0\n1,0,0,1\n" * 20, "as many values as the header has names"),
+        ("X,S,Y\n", "the table must have rows; received none"),
+        ("X,S,Y\n" + "0,1,inf\n1,0,0\n" * 20, "no missing or infinite values; received 20 in 40 rows"),
+        ("X,S,Y\n" + "True,1,0\nTrue,0,1\n" * 20, "treatment 'X' must take at least two levels"),
+        ("X,S,Y\n" + "0,1,1e200\n1,0,0\n" * 20, "numbers of at most 1e+100; received 1e+200"),
+        ("X,S,Y\n" + "0,1,1e-200\n1,0,0\n" * 20, "must vary by at least 1e-100"),
+        ("X,S,Y\n" + "0,1,1+2j\n1,0,0\n" * 20, "'Y' must be numeric"),
+        ("X,S,Y\n" + "0,1,1\n1,1,0\n" * 20, "the mediator must vary"),
+    ],
+)
+def test_mistakes_in_the_rows_are_one_line_too(tmp_path, capsys, rows, words):
+    (tmp_path / "table.csv").write_text(rows)
+    assert run(["estimate", str(tmp_path / "table.csv"), HIDDEN, *QUESTION]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [("X -> S Y", "must end at a semicolon"), ("dag { X -> S -> Y S [selected] }", "must not be selected")],
+)
+def test_mistakes_in_the_graph_are_one_line_too(folder, capsys, graph, words):
+    assert run(["estimate", str(folder / "hidden.csv"), graph, *QUESTION]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1

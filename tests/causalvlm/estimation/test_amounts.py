@@ -100,7 +100,7 @@ def test_a_dose_without_rows_is_refused():
     effect = estimate(table, estimator="dose-response")
     with pytest.raises(OverlapError, match="doses must lie where rows are"):
         effect.contrast(50.0, 0.0)
-    with pytest.raises(InputError, match="treated and control must be numbers"):
+    with pytest.raises(InputError, match="treated and control must be finite numbers"):
         effect.contrast("much", 0.0)
 
 

@@ -1,6 +1,9 @@
 """A problem reads every column once, says what kind of data it is, and can be put to another table."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -108,6 +111,124 @@ NO_CONTROL = {
 def test_what_cannot_be_held_fixed_is_refused(table, role, estimand, values):
     with pytest.raises(InputError, match=f"column '{role}' must .*; received "):
         read_problem(table.assign(**{role: values}), estimand)
+
+
+@pytest.mark.parametrize("values", [["a", 1] * 300, [True, 0] * 300, ["a", 1.5] * 300])
+@pytest.mark.parametrize("name", ["X", "Y", "S"])
+def test_text_and_numbers_are_not_mixed(table, name, values):
+    with pytest.raises(InputError, match=f"column '{name}' must hold numbers or text throughout; received .*, .*"):
+        read_problem(table.assign(**{name: pd.Series(values, dtype=object)}), FRONT)
+
+
+@pytest.mark.parametrize("values", [True, pd.Categorical(["a"] * 600, categories=["a", "b"]), 0.5])
+def test_a_treatment_has_two_levels_in_the_rows(table, values):
+    with pytest.raises(InputError, match=r"treatment 'X' must take at least two levels; received \("):
+        read_problem(table.assign(X=values), FRONT)
+
+
+@pytest.mark.parametrize("values", [np.inf, pd.array([float("inf")] * 600, dtype="Float64")])
+def test_infinity_is_missing(table, values):
+    with pytest.raises(InputError, match="column 'Y' must have no missing or infinite values; received 600 in 600"):
+        read_problem(table.assign(Y=values), FRONT)
+
+
+def test_a_table_without_rows_or_with_a_column_twice_is_refused(table):
+    with pytest.raises(InputError, match="must have rows; received none"):
+        read_problem(table.iloc[:0], FRONT)
+    with pytest.raises(InputError, match="column names must be unique; received 'S' 2 times"):
+        read_problem(pd.concat([table, table[["S"]]], axis=1), FRONT)
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_an_outcome_that_cannot_be_squared_is_refused(table, unit):
+    with pytest.raises(InputError, match=r"column 'Y' must .* unit"):
+        estimate_effect(table.assign(Y=unit * table.Y), FRONT, rng=np.random.default_rng(0))
+
+
+MISTAKES = {
+    "treated=(1, 2)": "must be levels of 'X'; received (1, 2), which no row has",
+    "treated=[1]": "must be levels of 'X'; received [1], which no row has",
+    "treated=datetime.date(2020, 1, 1)": "must be levels of 'X'; received datetime.date(2020, 1, 1)",
+    "treated=1j": "must be levels of 'X'; received 1j",
+    "treated=10**400": "must be levels of 'X'; received 1000",
+    "columns={'S': 5}": "must give every node a list of at least one column; received 5 for 'S'",
+    "columns={'S': None}": "must give every node a list of at least one column; received None for 'S'",
+    "columns=['S']": "columns= must map nodes to lists of columns; received ['S']",
+}
+"""Arguments of `estimate_effect` that no annotation allows, and what the answer says."""
+
+ASKED = """
+import datetime, json, sys
+import numpy as np, pandas as pd
+from causalvlm import BackDoor, FrontDoor, InputError, estimate_effect
+
+rng = np.random.default_rng(0)
+levels = pd.DataFrame({"X": [0, 1] * 50, "S": rng.integers(0, 2, 100), "Y": rng.normal(size=100)})
+doses = levels.assign(X=rng.normal(size=100))
+estimand = FrontDoor("X", "Y", ("S",))
+dose = estimate_effect(doses, BackDoor("X", "Y", ()), rng=rng)
+
+def answer(call):
+    try:
+        return repr(call())
+    except InputError as error:
+        return str(error)
+
+said = {text: answer(lambda: eval(f"estimate_effect(levels, estimand, rng=rng, {text})")) for text in sys.argv[1:]}
+for given in (1j, (1, 2), datetime.date(2020, 1, 1), float("inf"), float("nan"), 10**400):
+    said[f"dose {given!r:.20}"] = answer(lambda: estimate_effect(doses, estimand, rng=rng, treated=given))
+    said[f"contrast {given!r:.20}"] = answer(lambda: dose.contrast(given, 0.0))
+for table in ([1, 2], {"X": [0, 1]}, levels.X, levels.to_numpy()):
+    said[f"table {type(table).__name__}"] = answer(lambda: estimate_effect(table, estimand, rng=rng))
+for other in (None, "X"):
+    said[f"estimand {other}"] = answer(lambda: estimate_effect(levels, other, rng=rng))
+print(json.dumps(said))
+"""
+
+
+def test_arguments_of_a_wrong_type_are_one_clear_error():
+    """In a process without the annotations' own checks, which people do not have either."""
+    done = subprocess.run([sys.executable, "-c", ASKED, *MISTAKES], capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    for text, words in MISTAKES.items():
+        assert words in said.pop(text)
+    assert {text.split()[0] for text in said} == {"dose", "contrast", "table", "estimand"}
+    for text, answer in said.items():
+        match text.split()[0]:
+            case "dose" | "contrast":
+                assert "must be finite numbers, as 'X' is continuous; received " in answer
+            case "table":
+                assert answer.startswith("the table must be a pandas DataFrame; received a ")
+            case _:
+                assert answer.startswith("the estimand must be what identify returned; received ")
+
+
+def test_doses_that_hardly_differ_are_refused(table):
+    wide = table.assign(X=1e9 * table.Z)
+    with pytest.raises(InputError, match="must differ by 1e-06 of the range of 'X' or more; received 1 and 0 in a"):
+        read_problem(wide, FRONT)
+    assert read_problem(wide, FRONT, treated=1e9).arms.pair == (1, 0)
+
+
+@pytest.mark.parametrize("unit", [2.0**-300, 2.0**-40, 1e-9, 1e9, 2.0**40, 2.0**300])
+@pytest.mark.parametrize("estimator", ["one-step", "two-stage", "aipw", "ipw", "outcome-regression"])
+def test_the_unit_of_what_is_held_fixed_changes_nothing(table, estimator, unit):
+    front = estimator in ("one-step", "two-stage")
+    estimand, name = (FRONT, "S") if front else (BackDoor("X", "Y", ("Z",)), "Z")
+    first, other = (
+        estimate_effect(one, estimand, rng=np.random.default_rng(0), estimator=estimator)
+        for one in (table, table.assign(**{name: unit * table[name]}))
+    )
+    assert other.value == pytest.approx(first.value, rel=1e-4)
+    assert other.standard_error == pytest.approx(first.standard_error, rel=1e-3)
+
+
+def test_weights_need_no_covariates(table):
+    weighted, plain = (
+        estimate_effect(table, BackDoor("X", "Y", ()), rng=np.random.default_rng(0), estimator=name)
+        for name in ("ipw", "outcome-regression")
+    )
+    assert weighted.value == pytest.approx(plain.value)
 
 
 @pytest.mark.parametrize("name", ["dates", "tuples"])

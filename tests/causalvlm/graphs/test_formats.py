@@ -106,6 +106,32 @@ def test_a_graph_that_someone_wrote_is_kept_without_force(tmp_path, suffix):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("form", ["text", "dot", "gml", "dagitty"])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        CausalGraph(nodes=["X"]),
+        CausalGraph(nodes=["U(X, Y)"]),
+        CausalGraph('"U(X, Y)" -> X -> Y; X <-> Y'),
+        CausalGraph('"U(X, Y)" -> {X Y}; X <-> Y; latent "U(X, Y)"'),
+    ],
+    ids=str,
+)
+def test_one_node_and_names_that_hidden_causes_take(form, graph):
+    assert parse_graph(format_graph(graph, form)) == graph
+
+
+@pytest.mark.parametrize("form", ["text", "dot", "gml", "dagitty"])
+def test_a_byte_order_mark_is_no_part_of_a_graph(tmp_path, form):
+    (tmp_path / "graph").write_text(format_graph(WITH_NODE, form), encoding="utf-8-sig")
+    assert read_graph(tmp_path / "graph") == WITH_NODE
+
+
+def test_statements_of_the_short_form_end_somewhere():
+    assert CausalGraph("X, Y; Z\nW") == CausalGraph(nodes=["W", "X", "Y", "Z"])
+    assert parse_graph("dag { X Y X -> Y }") == CausalGraph("X -> Y")
+
+
 def test_a_hidden_cause_takes_no_name_that_is_taken():
     graph = CausalGraph([("U(X, Y)", "X"), ("X", "Y")], bidirected=[("X", "Y")])
     converted = to_networkx(graph)
@@ -153,6 +179,11 @@ def test_a_broken_dot_file_prints_nothing():
         ("graph [ node [ id 0 label \"X\" ] ]", ["DiGraph", "direction"]),
         ("graph [ directed 1 node [ id 0 ] ]", ["GML", "label"]),
         ("mag { X -> Y }", ["dag {", "mag { X -> Y }"]),
+        ("X Y", ["must end at a semicolon", "received X Y", "X -> Y", '"X Y" in quotes']),
+        ("X -> Y Z -> W", ["must end at a semicolon", "received Y Z"]),
+        ('X -> "bird size" Z', ["received bird size Z", '"bird size" -> Z']),
+        ("dag { X -> S; S [selected] }", ["must not be selected", "S [selected]", "leave the mark out"]),
+        ('dag { S [selected,pos="0,1"] X -> S }', ["must not be selected", "S [selected]"]),
     ],
 )  # fmt: skip
 def test_each_mistake_in_a_text_is_named(text, shown):
