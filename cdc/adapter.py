@@ -21,7 +21,7 @@ from cdc.backbones.loading import load_backbone
 from cdc.beliefs.fusion import Prediction
 from cdc.card import AdapterCard
 from cdc.data.dataset import require_class_names
-from cdc.data.images import lend_image
+from cdc.data.images import Files, file_list, lend_image
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.errors import InputError
 from cdc.files import read_bytes, refuse_overwrite, write_bytes, write_json
@@ -116,7 +116,7 @@ class Adapter:
     @torch.no_grad()
     def predict(
         self,
-        images: Sequence[Image.Image | Path | str],
+        images: Image.Image | Files | Sequence[Image.Image | Path | str],
         class_names: Sequence[str] | None = None,
         *,
         progress: str | None = None,
@@ -124,7 +124,7 @@ class Adapter:
         """Classify pictures, a batch in memory at a time.
 
         Args:
-            images: pictures or files.
+            images: pictures or files, or one of them.
             class_names: any K classes, new ones included; None means the trained ones.
             progress: label of a progress bar, shown on a terminal.
 
@@ -136,6 +136,7 @@ class Adapter:
                 `class_names` is no list of distinct names.
         """
         refuse_ambiguous_names(() if class_names is None else require_class_names(class_names))
+        images = [images] if isinstance(images, Image.Image | Path | str) else images
         if len(images) == 0:
             raise InputError("images must hold at least one picture or path; received none.")
         classifier = self.classifier(class_names)
@@ -167,7 +168,7 @@ class Adapter:
     @torch.no_grad()
     def classify(
         self,
-        paths: Sequence[Path],
+        paths: Files,
         class_names: Sequence[str] | None = None,
         *,
         cache: CacheFolder = "default",
@@ -176,7 +177,7 @@ class Adapter:
         """Classify image files; those that cannot be read are left out and named.
 
         Args:
-            paths: image files.
+            paths: image files, or one.
             class_names: any K classes; None means the trained ones.
             cache: folder of cached features, for classifiers that read features; None turns caching off.
             progress: label of a progress bar, shown on a terminal.
@@ -184,7 +185,7 @@ class Adapter:
         Raises:
             InputError: if no file is given, or none can be read.
         """
-        classifier = self.classifier(class_names)
+        classifier, paths = self.classifier(class_names), file_list(paths)
         match classifier.reads:
             case "features":
                 found = encode_images(self.backbone, paths, cache=cache, progress=progress)

@@ -27,6 +27,7 @@ from causalvlm.intervals import Estimate, wilson
 from causalvlm.markup import html_table
 from causalvlm.phrases import difference, percent, percents
 from causalvlm.probes.linear import ProbeResult, fit_probe
+from causalvlm.randomness import Rng, generator
 from cdc.progress import image_bar
 
 CORRECTION = f"Holm, {FALSE_ALARM_RATE:.0%} for each question over all factors and levels"
@@ -185,7 +186,7 @@ def diagnose(
     reference: Mapping[str, str] | None = None,
     pixels: bool | None = None,
     folds: int = 5,
-    rng: np.random.Generator | None = None,
+    rng: Rng = 0,
     progress: bool = False,
 ) -> Diagnosis:
     """Ask of every factor: is it decodable, does it move accuracy and margin, which classes pay, what goes wrong?
@@ -199,7 +200,7 @@ def diagnose(
         pixels: measure factors from the images themselves (brightness, sharpness, a watermark, ...) and ask about them
             too; by default if no labelled factor is given.
         folds: of the probes.
-        rng: deals images into folds; by default one with seed 0.
+        rng: deals images into folds; or a seed.
         progress: show bars, on a terminal.
 
     Returns:
@@ -225,7 +226,7 @@ def diagnose(
         table = data
     else:
         table = embed(data, backbone, adapter)
-    rng = rng or np.random.default_rng(0)
+    rng = generator(rng)
     if pixels or (pixels is None and not table.factors):
         columns = pixel_columns(table, folds=folds, rng=rng, progress="measuring pixels" if progress else None)
     else:

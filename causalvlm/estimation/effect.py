@@ -20,6 +20,7 @@ from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.identification.estimands import Estimand
 from causalvlm.markup import html_table
 from causalvlm.phrases import INTERVAL
+from causalvlm.randomness import Rng, generator
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -213,7 +214,7 @@ def estimate_effect(
     table: pd.DataFrame,
     estimand: Estimand,
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     estimator: str | None = None,
     treated: Level | None = None,
     control: Level | None = None,
@@ -231,7 +232,7 @@ def estimate_effect(
     Args:
         table: one row per unit; not changed.
         estimand: what `identify` returned.
-        rng: for bootstrap draws and fold assignment; the same state gives the same numbers.
+        rng: for bootstrap draws and fold assignment, or a seed; the same state gives the same numbers.
         estimator: 'plug-in', 'two-stage' or 'one-step' for a front door; 'plug-in', 'outcome-regression',
             'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door.
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
@@ -258,7 +259,7 @@ def estimate_effect(
     learners = Learners(outcome_model, treatment_model)
     problem = read_problem(table, estimand, treated=treated, control=control, columns=held, learners=learners)
     name = choose(problem, estimator)
-    fitted = _fit(problem, name, rng=rng)
+    fitted = _fit(problem, name, rng=generator(rng))
     arms, main = problem.arms, _main(problem.arms, fitted)
     distribution = None
     if fitted.classes is not None:

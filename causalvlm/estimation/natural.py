@@ -15,6 +15,7 @@ from causalvlm.estimation.problem import Problem, Roles, read_columns
 from causalvlm.estimation.sample import Level, check_columns, check_fixable, is_discrete, numbers
 from causalvlm.estimation.spread import Contrast, Draws, contrast
 from causalvlm.graphs.graph import CausalGraph
+from causalvlm.randomness import Rng, generator
 
 _ROW_DRAWS = 300
 _MOST_SUBSETS = 10
@@ -53,7 +54,7 @@ def natural_effects(
     treatment: str,
     outcome: str,
     mediators: Sequence[str],
-    rng: np.random.Generator,
+    rng: Rng,
     treated: Level | None = None,
     control: Level | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
@@ -76,7 +77,7 @@ def natural_effects(
         >>> round(found.direct.value), round(found.indirect.value)
         (3, 2)
     """
-    mapping = read_columns(columns or {})
+    mapping, rng = read_columns(columns or {}), generator(rng)
     covariates = _identify(graph, treatment, outcome, tuple(mediators))
     held = tuple(column for node in mediators for column in mapping.get(node, (node,)))
     parts = Roles(treatment, outcome, held, covariates, front_door=True)

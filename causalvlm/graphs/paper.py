@@ -12,11 +12,6 @@ from causalvlm.graphs.graph import CausalGraph
 PaperGraph = Literal["pretraining", "adaptation", "front_door"]
 Variant = Literal["A", "B", "C", "D", "E", "F", "G", "H", "I"]
 
-_GRAPHS: dict[PaperGraph, str] = {
-    "pretraining": "D -> G_r -> X; D -> G_i -> X; G_r -> Y; D -> Y_hat; X -> Y_hat; latent D G_r G_i",
-    "adaptation": "G_i -> X -> Y_hat; G_i -> Y_hat; G_r -> X; G_r -> Y; latent G_i G_r",
-    "front_door": "G_i -> X -> S -> Y; G_i -> Y; S -> Y_hat; latent G_i",
-}
 _FACTORS = "D -> G_r -> X; D -> G_i -> X; latent D G_r; "
 _CHAIN = "X -> S -> Y; S -> Y_hat; "
 _VARIANTS: dict[Variant, str] = {
@@ -29,6 +24,11 @@ _VARIANTS: dict[Variant, str] = {
     "G": _FACTORS + "X -> {S1 S2} -> {Y Y_hat}; G_i -> Y; latent G_i",
     "H": _FACTORS + _CHAIN + "G_i -> Y; G_i -> S",
     "I": _FACTORS + _CHAIN + "latent G_i",
+}
+_GRAPHS: dict[PaperGraph, str] = {
+    "pretraining": "D -> G_r -> X; D -> G_i -> X; G_r -> Y; D -> Y_hat; X -> Y_hat; latent D G_r G_i",
+    "adaptation": "G_i -> X -> Y_hat; G_i -> Y_hat; G_r -> X; G_r -> Y; latent G_i G_r",
+    "front_door": _VARIANTS["A"],
 }
 
 
@@ -43,7 +43,7 @@ def paper_scm(graph: PaperGraph, *, variant: Variant | None = None) -> CausalGra
     Args:
         graph: ``"pretraining"`` (a), whose data leave a trace in the prediction; ``"adaptation"`` (b), where
             `G_i` confounds image and prediction; ``"front_door"`` (c), where `S` carries the whole effect.
-        variant: only for ``"front_door"``, with `D` and `G_r` drawn. A: `G_i` confounds. B: so does `G_r`. C: and
+        variant: only for ``"front_door"``. A, the default: `G_i` confounds. B: so does `G_r`. C: and
             `D`. D: A with `G_i` observed. E: A with a leak, ``G_i -> S``. F: A with ``X -> Y`` past `S`. G: A with
             two semantic sets. H: E with `G_i` observed. I: nothing confounds the label.
 
@@ -52,7 +52,7 @@ def paper_scm(graph: PaperGraph, *, variant: Variant | None = None) -> CausalGra
 
     Example:
         >>> print(paper_scm("front_door"))
-        G_i -> X; G_i -> Y; S -> Y; S -> Y_hat; X -> S; latent G_i
+        D -> G_i; D -> G_r; G_i -> X; G_i -> Y; G_r -> X; S -> Y; S -> Y_hat; X -> S; latent D G_i G_r
         >>> print(paper_scm("front_door", variant="E").do("X").open_path("G_i", "S"))
         G_i -> S
     """

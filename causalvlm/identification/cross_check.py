@@ -53,7 +53,7 @@ class CrossCheck:
         }
 
 
-def cross_check(graph: CausalGraph, *, treatment: str, outcome: str, strategy: Strategy = "any") -> CrossCheck:
+def cross_check(graph: CausalGraph, treatment: str, outcome: str, *, strategy: Strategy = "any") -> CrossCheck:
     """Ask DoWhy what identifies the effect, and compare its answer with that of `identify`.
 
     DoWhy searches by other means, through all subsets, so its agreement is evidence for both programs. Its sets need

@@ -17,9 +17,9 @@ from causalvlm.identification.remedies import (
 
 def identify(
     graph: CausalGraph,
-    *,
     treatment: str,
     outcome: str,
+    *,
     strategy: Strategy = "any",
 ) -> Estimand:
     """Find what identifies the effect of `treatment` on `outcome`: a back-door or front-door set, or a formula.
@@ -45,7 +45,7 @@ def identify(
     Example:
         >>> identify(CausalGraph("X -> S -> Y; X <-> Y"), treatment="X", outcome="Y")
         FrontDoor(treatment='X', outcome='Y', mediators=('S',), covariates=())
-        >>> identify(CausalGraph("X -> S -> Y; C -> {X Y}"), treatment="X", outcome="Y")
+        >>> identify(CausalGraph("X -> S -> Y; C -> {X Y}"), "X", "Y")
         BackDoor(treatment='X', outcome='Y', adjustment=('C',))
         >>> print(identify(CausalGraph("W -> Z -> X -> Y; W <-> {X Y}"), treatment="X", outcome="Y").text())
         P(Y | do(X)) = [sum_{W} P(X, Y | W, Z) P(W)] / [sum_{W} P(X | W, Z) P(W)], for any Z
@@ -65,9 +65,9 @@ def identify(
 
 def adjustment_sets(
     graph: CausalGraph,
-    *,
     treatment: str,
     outcome: str,
+    *,
     strategy: Strategy = "any",
     limit: int = 100,
 ) -> tuple[Estimand, ...]:

@@ -10,6 +10,7 @@ from scipy.special import softmax
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, Shift, balanced_share, mean_shift, wilson
 from causalvlm.probes.ridge import cross_fit, fit_all
+from causalvlm.randomness import Rng, generator
 
 FEWEST_FOLDS = 3
 """The penalty for a fold is chosen among the others, of which one is held out."""
@@ -145,7 +146,7 @@ def fit_probe(
     *,
     name: str = "factor",
     folds: int = 5,
-    rng: np.random.Generator,
+    rng: Rng,
 ) -> ProbeResult:
     """Read a factor from embeddings with a multinomial logistic probe, never from an image that it was fitted on.
 
@@ -160,7 +161,7 @@ def fit_probe(
         labels: class of each image, as an index.
         name: of the factor, for the result and for messages.
         folds: at least 3.
-        rng: deals the images into folds.
+        rng: deals the images into folds; or a seed.
 
     Raises:
         InputError: if the factor has one level only, a level has fewer different images than there are folds, a
@@ -176,7 +177,7 @@ def fit_probe(
     """
     _refuse(features, factor, labels, name=name, folds=folds)
     levels, codes = np.unique(factor, return_inverse=True)
-    assigned = assign_folds(features, codes, labels, folds=folds, rng=rng)
+    assigned = assign_folds(features, codes, labels, folds=folds, rng=generator(rng))
     found = cross_fit(features, codes, np.zeros_like(codes), assigned)
     right = (found.probe.argmax(axis=1) == codes).astype(float)
     shares = np.bincount(codes) / len(codes)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from causalvlm.estimation.effect import Effect
 from causalvlm.identification.estimands import Estimand
+from causalvlm.randomness import Rng, generator
 from causalvlm.refutation import bounds, leak, over_identification, overlap, placebos, robustness, subset
 from causalvlm.refutation.case import Case, open_case
 from causalvlm.refutation.verdict import Verdict, Verdicts
@@ -27,7 +27,7 @@ def refute(
     effect: Effect,
     table: pd.DataFrame,
     *,
-    rng: np.random.Generator,
+    rng: Rng,
     alternative: Estimand | None = None,
     suspects: Sequence[str] = (),
     repeats: int = 10,
@@ -37,7 +37,7 @@ def refute(
     Args:
         effect: what `estimate_effect` returned.
         table: the same table; not changed.
-        rng: for permutations, folds and bootstrap draws.
+        rng: for permutations, folds and bootstrap draws, or a seed.
         alternative: another estimand that identifies the same effect, such as the back door through an annotated
             confounder: the two estimates must then agree.
         suspects: observed columns that may stand for the latent confounder; the mediator must not depend on them.
@@ -59,5 +59,5 @@ def refute(
         >>> [verdict.name for verdict in refute(effect, table, rng=rng) if verdict.outcome == "failed"]
         []
     """
-    case = open_case(effect, table, rng=rng, alternative=alternative, suspects=suspects, repeats=repeats)
+    case = open_case(effect, table, rng=generator(rng), alternative=alternative, suspects=suspects, repeats=repeats)
     return Verdicts(verdict for judge in REFUTERS for verdict in judge(case))

@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from causalvlm.errors import InputError
+from causalvlm.randomness import Rng, generator
 
 Table = Float[np.ndarray, "..."]
 _AXES = {"p_c": 1, "p_u": 2, "p_x": 3, "p_s": 4, "p_y": 5}
@@ -116,13 +117,14 @@ class DiscreteWorld:
         joint = self.joint()[:, :, level].sum((0, 1, 2))
         return joint / joint.sum()
 
-    def sample(self, rows: int, *, rng: np.random.Generator) -> pd.DataFrame:
+    def sample(self, rows: int, *, rng: Rng) -> pd.DataFrame:
         """Draw `rows` rows with integer columns C, U, X, S, Y; drop U (and C, if it has one level) to hide it.
 
         Example:
             >>> smoking().sample(3, rng=np.random.default_rng(0)).columns.tolist()
             ['C', 'U', 'X', 'S', 'Y']
         """
+        rng = generator(rng)
         joint = self.joint()
         flat = rng.choice(joint.size, size=rows, p=joint.ravel() / joint.sum())
         return pd.DataFrame(dict(zip("CUXSY", np.unravel_index(flat, joint.shape), strict=True)))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.special import expit, ndtr
 
 from causalvlm.errors import InputError
+from causalvlm.randomness import Rng, generator
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,14 @@ class EmbeddingWorld:
         """
         return float(ndtr(self.separation / np.sqrt(2)))
 
-    def sample(self, rows: int, *, rng: np.random.Generator) -> pd.DataFrame:
+    def sample(self, rows: int, *, rng: Rng) -> pd.DataFrame:
         """Draw `rows` rows with columns U, X, Y, S0 ... S(dim - 1); drop U to hide it.
 
         Example:
             >>> EmbeddingWorld(dim=2).sample(3, rng=np.random.default_rng(0)).columns.tolist()
             ['U', 'X', 'Y', 'S0', 'S1']
         """
+        rng = generator(rng)
         factor, leak, other = self.directions[0], self.directions[1], self.directions[-1]
         u = rng.normal(size=rows)
         x = (rng.random(rows) < expit(self.log_odds + self.confounding * u)).astype(np.int64)
@@ -143,13 +145,14 @@ class CovariateWorld:
         softplus = np.logaddexp(0.0, [1.0, -1.0, 0.0])
         return float(softplus @ [1.0, 1.0, -2.0]) if self.binary else 1.0
 
-    def sample(self, rows: int, *, rng: np.random.Generator) -> pd.DataFrame:
+    def sample(self, rows: int, *, rng: Rng) -> pd.DataFrame:
         """Draw `rows` rows with columns C, X, S, Y.
 
         Example:
             >>> CovariateWorld().sample(3, rng=np.random.default_rng(0)).columns.tolist()
             ['C', 'X', 'S', 'Y']
         """
+        rng = generator(rng)
         c = rng.random(rows)
         x = (rng.random(rows) < 0.3 + 0.2 * c).astype(np.int64)
         s = (rng.random(rows) < expit(x + c - 1)).astype(float) if self.binary else 1 + x + c + rng.normal(size=rows)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from causalvlm.randomness import Rng, generator
+
 
 @dataclass(frozen=True)
 class LinearWorld:
@@ -92,13 +94,14 @@ class LinearWorld:
         covariance = self.covariance()
         return float(covariance[3, 5] / covariance[3, 3])
 
-    def sample(self, rows: int, *, rng: np.random.Generator) -> pd.DataFrame:
+    def sample(self, rows: int, *, rng: Rng) -> pd.DataFrame:
         """Draw `rows` rows with float columns U, V, W, X, S, Y; drop the first three to hide them.
 
         Example:
             >>> LinearWorld().sample(2, rng=np.random.default_rng(0)).shape
             (2, 6)
         """
+        rng = generator(rng)
         u, v, w, e_x, e_s, e_y = rng.normal(size=(6, rows))
         x = self.confounding_x * u + self.first_x * w + e_x
         s = self.first * x + self.leak * u + self.second_s * v + self.first_s * w + self.mediator_noise * e_s

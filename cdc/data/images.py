@@ -1,6 +1,6 @@
 """Read one image file as RGB, or say plainly why it cannot be read."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Condition
@@ -28,6 +28,20 @@ PIXELS_IN_FLIGHT = 128_000_000
 
 Image.core.set_block_size(64 * 1024**2)
 """Pillow's unit of memory: beyond the 32 MiB that glibc may keep for a thread, so that freed pixels serve all."""
+
+
+Files = Path | str | Sequence[Path | str]
+"""What is taken where image files are asked for: one of them, or many."""
+
+
+def file_list(files: Files) -> list[Path]:
+    """The paths of the files, one or many.
+
+    Example:
+        >>> [path.name for path in file_list("folder/cat.jpg")]
+        ['cat.jpg']
+    """
+    return [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
 
 
 class UnreadableImageError(InputError):

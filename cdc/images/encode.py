@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
-from cdc.data.images import UnreadableImageError, lend_image
+from cdc.data.images import Files, UnreadableImageError, file_list, lend_image
 from cdc.errors import InputError
 from cdc.images.cache import FeatureCache, default_cache, hash_file
 from cdc.images.pixels import pictures_at_once, render_ahead, require_readable
@@ -60,7 +60,7 @@ class ViewFeatures:
 
 def encode_images(
     backbone: Backbone,
-    paths: Sequence[Path],
+    paths: Files,
     *,
     cache: CacheFolder = "default",
     batch_size: int | None = None,
@@ -75,7 +75,7 @@ def encode_images(
 
     Args:
         backbone: frozen towers.
-        paths: image files; files with the same content are encoded once.
+        paths: image files, or one; files with the same content are encoded once.
         cache: folder of cached features; None turns caching off.
         batch_size: pictures that go through the tower at once; None takes 8 on a cpu, whose caches larger ones leave
             (a convolutional tower runs at half the speed with 64), and 64 elsewhere.
@@ -98,12 +98,12 @@ def encode_images(
 
     # Nothing of what is not kept outlives this call.
     recipe = _Recipe("clean", (), render, fill_batches=cache is not None)
-    return Features(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
+    return Features(*_encode(backbone, file_list(paths), recipe, cache=cache, batch_size=batch_size, progress=progress))
 
 
 def encode_views(
     backbone: Backbone,
-    paths: Sequence[Path],
+    paths: Files,
     plan: ViewPlan,
     *,
     cache: CacheFolder = "default",
@@ -116,7 +116,7 @@ def encode_views(
 
     Args:
         backbone: frozen towers.
-        paths: image files; files with the same content are encoded once.
+        paths: image files, or one; files with the same content are encoded once.
         plan: which views there are.
         cache: folder of cached features; None turns caching off.
         batch_size: pictures that go through the tower at once; None takes 8 on a cpu, whose caches larger ones leave
@@ -146,7 +146,9 @@ def encode_views(
         return torch.stack([backbone.preprocess(picture) for picture in seen])
 
     recipe = _Recipe(repr(plan), (plan.templates, plan.views), render, fill_batches=True)
-    return ViewFeatures(*_encode(backbone, paths, recipe, cache=cache, batch_size=batch_size, progress=progress))
+    return ViewFeatures(
+        *_encode(backbone, file_list(paths), recipe, cache=cache, batch_size=batch_size, progress=progress)
+    )
 
 
 def working_size(backbone: Backbone) -> int:

@@ -90,6 +90,9 @@ def test_a_prediction_knows_its_files_and_names(tiny_backbone, dataset, settings
     predicted = adapter.predict([*files, Image.new("RGB", (8, 8))])
     assert predicted.files == (*map(str, files), "")
     assert predicted.class_names == adapter.class_names
+    assert adapter.predict(files[0]).files == adapter.predict(str(files[0])).files == (str(files[0]),)
+    assert adapter.predict(Image.new("RGB", (8, 8))).files == ("",)
+    assert adapter.classify(str(files[0]), cache=None).prediction.files == (str(files[0]),)
     classified = adapter.classify(files, ["mauve", "teal"], cache=None).prediction
     assert classified.to_frame().file.tolist() == [*map(str, files)]
     assert set(classified.to_frame().label) <= {"mauve", "teal"}

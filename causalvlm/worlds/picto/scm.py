@@ -19,6 +19,7 @@ from torch import Tensor
 
 from causalvlm.errors import InputError
 from causalvlm.graphs.graph import CausalGraph
+from causalvlm.randomness import Rng, generator
 from causalvlm.worlds.picto.assets import load_sprites
 from causalvlm.worlds.picto.collections import all_collections, collection
 from causalvlm.worlds.picto.factors import FACTORS, level_code
@@ -183,13 +184,13 @@ class PictoWorld:
             edges += [("D", "concept"), *(("D", factor) for factor in CONFOUNDED)]
         return CausalGraph(edges, latent=["D"] if self.confounding > 0 else [])
 
-    def sample(self, n: int, *, do: Mapping[str, str] | None = None, rng: np.random.Generator) -> "PictoSample":
+    def sample(self, n: int, *, do: Mapping[str, str] | None = None, rng: Rng) -> "PictoSample":
         """Draw n pictures, observed or under an intervention.
 
         Args:
             n: how many.
             do: levels that are set, whatever their causes: ``{"background": "striped"}``, also ``{"concept": "dog"}``.
-            rng: source of randomness.
+            rng: source of randomness, or a seed.
 
         Raises:
             InputError: if n is negative, or a factor, level or concept is unknown.
@@ -201,7 +202,7 @@ class PictoWorld:
         """
         if n < 0:
             raise InputError(f"the number of pictures must not be negative; received {n}.")
-        noise = rng.random((n, 2 + len(FACTORS) + JITTERS))
+        noise = generator(rng).random((n, 2 + len(FACTORS) + JITTERS))
         sample = PictoSample(self, noise, {})
         return sample.intervene(do or {})
 

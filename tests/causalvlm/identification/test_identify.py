@@ -14,6 +14,7 @@ from causalvlm import (
     InputError,
     NotIdentifiedError,
     adjustment_sets,
+    cross_check,
     identify,
     paper_scm,
 )
@@ -290,3 +291,10 @@ def test_functionals_as_text_and_latex():
     assert FrontDoor("X", "Y", ()).text() == "P(Y | do(X)) = P(Y)"
     assert FrontDoor("X", "Y", ()).latex() == r"P(Y \mid \mathrm{do}(X)) = P(Y)"
     assert BackDoor("X", "Y", ()).latex() == r"P(Y \mid \mathrm{do}(X)) = P(Y \mid X)"
+
+
+def test_treatment_and_outcome_need_no_names():
+    graph = CausalGraph("X -> S -> Y; X <-> Y")
+    assert identify(graph, "X", "Y") == identify(graph, treatment="X", outcome="Y")
+    assert adjustment_sets(graph, "X", "Y") == adjustment_sets(graph, treatment="X", outcome="Y")
+    assert cross_check(graph, "X", "Y").agrees

@@ -100,6 +100,15 @@ def test_clean_features_are_the_towers(paths, batch_size):
     assert tower.seen == 2 * 7
 
 
+def test_one_file_is_a_list_of_one(paths):
+    backbone, _ = make_backbone()
+    for one in (paths[0], str(paths[0])):
+        assert torch.equal(
+            encode_images(backbone, one, cache=None).values, encode_images(backbone, paths[:1], cache=None).values
+        )
+        assert encode_views(backbone, one, PLAN, cache=None).kept == (0,)
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 13, 100, None])
 def test_view_features_are_the_towers_on_augmented_pictures(paths, batch_size):
     backbone, _ = make_backbone()
