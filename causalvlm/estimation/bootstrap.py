@@ -1,9 +1,14 @@
 """Bootstrap by counts: resampling n rows of a table of cells is one multinomial draw, whatever n is."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float
 
 DRAWS = 2000
+
+CELLS_AT_ONCE = 2**20
+"""Cells of all bootstrap tables that are in memory together; one takes some fifty bytes on its way to a mean."""
 
 _ENOUGH_DRAWS = 0.95
 
@@ -22,6 +27,20 @@ def multinomial_tables(
     tables = np.zeros((draws, *counts.shape))
     tables[:, occupied] = rng.multinomial(int(total), counts[occupied] / total, size=draws)
     return tables
+
+
+def multinomial_batches(
+    counts: Float[np.ndarray, "..."], *, rng: np.random.Generator
+) -> Iterator[Float[np.ndarray, "_ ..."]]:
+    """The `DRAWS` tables of `multinomial_tables`, the same ones, as many at once as fit into `CELLS_AT_ONCE`.
+
+    Example:
+        >>> sum(len(tables) for tables in multinomial_batches(np.ones((9, 9)), rng=np.random.default_rng(0)))
+        2000
+    """
+    at_once = max(CELLS_AT_ONCE // counts.size, 1)
+    for start in range(0, DRAWS, at_once):
+        yield multinomial_tables(counts, rng=rng, draws=min(at_once, DRAWS - start))
 
 
 def left_out(kept: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.errors import InputError, OverlapError
-from causalvlm.estimation.bootstrap import DRAWS, left_out, multinomial_tables
+from causalvlm.estimation.bootstrap import CELLS_AT_ONCE, left_out, multinomial_batches
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels, is_discrete, levels
@@ -22,8 +22,6 @@ from causalvlm.identification.expressions import probabilities
 
 MOST_CELLS = 100_000
 """Cells of the joint table: with more of them nearly all are empty, and the bootstrap takes minutes."""
-
-_CELLS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ def run_functional(problem: Problem, functional: Functional, *, rng: np.random.G
     """
     counts = _count(problem, functional)
     distribution = _defined(counts)
-    chunk = max(_CELLS_AT_ONCE // counts.table.size, 1)
-    sizes = [min(chunk, DRAWS - start) for start in range(0, DRAWS, chunk)]
-    tables = (multinomial_tables(counts.table, rng=rng, draws=size) for size in sizes)
+    tables = multinomial_batches(counts.table, rng=rng)
     drawn = np.concatenate([counts.distributions(table) for table in tables])
     drawn = drawn[np.isfinite(drawn).all((1, 2))]
     spread = Draws((drawn @ counts.scores).reshape(len(drawn), -1))
@@ -98,7 +94,7 @@ def functional_influence(problem: Problem, functional: Functional) -> Fit:
     counts = _count(problem, functional)
     distribution, joint, step = _defined(counts), counts.table / counts.table.sum(), 1e-30
     occupied = np.flatnonzero(counts.table)
-    chunk = max(_CELLS_AT_ONCE // counts.table.size, 1)
+    chunk = max(CELLS_AT_ONCE // counts.table.size, 1)
     slopes: list[Table] = []
     for start in range(0, len(occupied), chunk):
         towards = np.eye(counts.table.size)[occupied[start : start + chunk]].reshape(-1, *counts.table.shape) - joint

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.bootstrap import left_out, multinomial_tables
+from causalvlm.estimation.bootstrap import left_out, multinomial_batches
 from causalvlm.estimation.cells import (
     Cells,
     back_door_overlap,
@@ -70,12 +70,14 @@ def bootstrap_means(cells: Cells, *, front_door: bool, rng: np.random.Generator)
     """
     if cells.finest is None or cells.scores is None:
         raise ValueError("the multinomial bootstrap needs a discrete outcome")
-    tables = multinomial_tables(cells.finest, rng=rng)
-    counts = tables.sum(-1)
-    full = ((counts > 0) | ~needed(cells.counts)).all((1, 2, 3))
-    counts, tables = counts[full], tables[full]
-    outcome = (tables @ cells.scores) / np.maximum(counts, 1.0)[..., None]
-    return (front_door_means if front_door else back_door_means)(counts, outcome)
+    means, empty = front_door_means if front_door else back_door_means, ~needed(cells.counts)
+    drawn: list[Float[np.ndarray, "_ _ _"]] = []
+    for tables in multinomial_batches(cells.finest, rng=rng):
+        counts = tables.sum(-1)
+        full = ((counts > 0) | empty).all((1, 2, 3))
+        counts = counts[full]
+        drawn.append(means(counts, (tables[full] @ cells.scores) / np.maximum(counts, 1.0)[..., None]))
+    return np.concatenate(drawn)
 
 
 def front_door_influence(

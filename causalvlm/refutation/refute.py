@@ -53,10 +53,9 @@ def refute(
         >>> from causalvlm.estimation.effect import estimate_effect
         >>> from causalvlm.identification.estimands import FrontDoor
         >>> from causalvlm.worlds.discrete import smoking
-        >>> rng = np.random.default_rng(0)
-        >>> table = smoking().sample(5000, rng=rng)
-        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
-        >>> [verdict.name for verdict in refute(effect, table, rng=rng) if verdict.outcome == "failed"]
+        >>> table = smoking().sample(5000, rng=0)
+        >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=0)
+        >>> [verdict.name for verdict in refute(effect, table, rng=0) if verdict.outcome == "failed"]
         []
     """
     case = open_case(effect, table, rng=generator(rng), alternative=alternative, suspects=suspects, repeats=repeats)

@@ -1,13 +1,14 @@
 """The plug-in against the sum written out in loops, and its uncertainty against the row bootstrap."""
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from causalvlm.estimation import plug_in
-from causalvlm.estimation.bootstrap import multinomial_tables
+from causalvlm.estimation import bootstrap, plug_in
+from causalvlm.estimation.bootstrap import multinomial_batches, multinomial_tables
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.problem import read_problem
 from causalvlm.identification.estimands import BackDoor, FrontDoor
@@ -135,6 +136,31 @@ def test_bootstrap_tables_keep_the_rows_and_leave_empty_cells_empty():
     assert (tables.sum((1, 2)) == 10).all()
     assert (tables[:, 0, 1] == 0).all()
     np.testing.assert_allclose(tables.mean(0), counts, atol=0.3)
+
+
+def test_tables_in_batches_are_the_tables_at_once(monkeypatch):
+    counts = np.random.default_rng(0).integers(1, 9, (3, 2, 4)).astype(float)
+    whole = multinomial_tables(counts, rng=np.random.default_rng(1))
+    monkeypatch.setattr(bootstrap, "CELLS_AT_ONCE", 24 * 300)
+    batches = [*multinomial_batches(counts, rng=np.random.default_rng(1))]
+    assert [len(batch) for batch in batches] == [300] * 6 + [200]
+    assert np.array_equal(np.concatenate(batches), whole)
+
+
+@pytest.mark.parametrize("nominal", [False, True])
+def test_many_cells_take_little_memory(nominal):
+    """What all tables at once would take: 2000 of 8640 cells, 138 MB, several times over."""
+    rng = np.random.default_rng(0)
+    sizes = {"C": 12, "X": 6, "S": 12, "Y": 10}
+    table = pd.DataFrame({name: rng.integers(0, size, 100_000) for name, size in sizes.items()})
+    table = table.astype({"Y": "category"}) if nominal else table
+    tracemalloc.start()
+    try:
+        estimate_effect(table, FrontDoor("X", "Y", ("S",), ("C",)), rng=rng, estimator="plug-in")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
 
 
 def test_rare_cells_are_reported():
