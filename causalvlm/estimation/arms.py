@@ -47,6 +47,18 @@ class Arms:
         weights[control] -= 1.0
         return weights
 
+    def rows(self) -> tuple[float, ...]:
+        """Rows of the two levels that are compared; none are, of a continuous treatment.
+
+        Example:
+            >>> read_arms(pd.DataFrame({"X": [0, 0, 1]}), "X").rows()
+            (1.0, 2.0)
+        """
+        if self.levels is None:
+            return ()
+        counts = np.bincount(self.levels.codes, minlength=len(self.labels))
+        return tuple(float(counts[place]) for place in self.pair)
+
     def coded(self) -> Levels:
         """The levels, where an estimator needs them.
 

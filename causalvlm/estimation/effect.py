@@ -35,6 +35,7 @@ NO_NUMBERS: Mapping[str, object] = {
     "estimator": None,
     "n": None,
     "effective_sample_size": None,
+    "effective_share": None,
     "auc": None,
     "distribution": None,
     "warnings": [],
@@ -57,6 +58,7 @@ class Effect:
         estimand: the identified quantity.
         n: rows of the table.
         effective_sample_size: rows that the estimate behaves like having, after weighting for overlap.
+        effective_share: that size as a share of the rows it could be: of the rarer level's where it rests on its rows.
         auc: treated against control decoded from the mediator (or the adjustment set); None for a continuous X.
         warnings: what a reader must know, one sentence or two each.
         distribution: class probabilities for every level, if Y is categorical.
@@ -84,6 +86,7 @@ class Effect:
     estimand: Estimand
     n: int
     effective_sample_size: float
+    effective_share: float
     auc: float | None
     warnings: tuple[str, ...]
     distribution: Mapping[Level, Mapping[Level, float]] | None
@@ -276,6 +279,7 @@ def estimate_effect(
         estimand=estimand,
         n=problem.rows,
         effective_sample_size=fitted.effective_sample_size,
+        effective_share=fitted.share,
         auc=fitted.auc,
         warnings=(
             *problem.notes,

@@ -19,7 +19,7 @@ class Fit:
         means: E[Y | do(setting)], or the class probabilities of a categorical outcome, one row per setting.
         spread: uncertainty of the flattened means.
         effective_sample_size: of the pair of settings that is compared.
-        share: that size as a share of the rows it could be.
+        share: that size as a share of the rows it could be: of a level, or of all where all of them stand behind it.
         auc: treated against control decoded from the mediator or the adjustment set; None if X is continuous.
         classes: classes of a categorical outcome; None for a numeric one.
         notes: what a reader of the numbers must know.

@@ -116,15 +116,16 @@ def _fit(
     """The effective rows are those that would give the same standard errors if the treatment had been set [ours]."""
     means = distribution @ counts.scores
     variances = distribution @ counts.scores**2 - means**2
-    rows = float(problem.rows)
-    for arm in problem.arms.pair:
+    rows, share = float(problem.rows), 1.0
+    for arm, own in zip(problem.arms.pair, problem.arms.rows(), strict=True):
         weights = np.zeros(means.shape)
         weights[arm, -1] = 1.0
         error = spread.standard_error(weights.ravel())
         if error > 0:
             rows = min(rows, float(variances[arm, -1]) / error**2)
+            share = min(share, float(variances[arm, -1]) / error**2 / own)
     classes = counts.columns[1].labels if problem.categorical else None
-    return Fit(means, spread, rows, rows / problem.rows, None, classes, notes, influence)
+    return Fit(means, spread, rows, share, None, classes, notes, influence)
 
 
 def _count(problem: Problem, functional: Functional) -> _Counts:

@@ -7,7 +7,7 @@ from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS
 from causalvlm.estimation.problem import Problem
 
 SMALLEST_SHARE = 0.01
-"""Below this share of effective rows a handful of rows carries the estimate; see docs/front_door.md for the study."""
+"""Below this share of the rows that could carry it a handful carries an estimate; docs/front_door.md has the study."""
 
 LARGEST_AUC = 0.99
 """Above this AUC of treatment from mediator a modelled effect is extrapolation; cells are counted instead."""
@@ -35,17 +35,17 @@ def require_overlap(fitted: Fit, estimator: Estimator, problem: Problem) -> None
         ...
         causalvlm.errors.OverlapError: the treatment levels must overlap in the adjustment set: ...
     """
-    rows, share, auc = fitted.effective_sample_size, fitted.share, fitted.auc
+    rows, share, auc = min([fitted.effective_sample_size, *problem.arms.rows()]), fitted.share, fitted.auc
     extrapolated = decoded_above(LARGEST_AUC, auc, estimator)
     if rows >= FEWEST_EFFECTIVE_ROWS and share >= SMALLEST_SHARE and not extrapolated:
         return
     through = {"front-door": "mediator", "back-door": "adjustment set", "general": "formula's cells"}[problem.door]
     decoded = "" if auc is None else f", AUC of {problem.roles.treatment!r} decoded from the {through} {auc:.3f}"
     raise OverlapError(
-        f"the treatment levels must overlap in the {through}: at least {FEWEST_EFFECTIVE_ROWS:.0f} effective rows, a "
-        f"share of {SMALLEST_SHARE:.0%} and, for a modelled effect, an AUC up to {LARGEST_AUC}; received {rows:.1f} "
-        f"effective rows, a share of {share:.1%}{decoded}. Use a coarser treatment, variables that reveal it less, "
-        "or more rows.",
+        f"the treatment levels must overlap in the {through}: at least {FEWEST_EFFECTIVE_ROWS:.0f} effective rows of "
+        f"each level, a share of {SMALLEST_SHARE:.0%} and, for a modelled effect, an AUC up to {LARGEST_AUC}; received "
+        f"{rows:.1f} effective rows, a share of {share:.1%}{decoded}. Use a coarser treatment, variables that reveal "
+        "it less, or more rows.",
         effective_sample_size=rows,
         auc=auc,
     )

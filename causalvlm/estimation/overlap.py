@@ -16,7 +16,8 @@ class Overlap:
     Attributes:
         auc: area under the ROC curve of treated against control decoded from the mediator; 0.5 is perfect overlap.
         sizes: Kish effective sample size (Kish 1965, section 11.7) of each level's weights.
-        shares: those sizes as a share of the rows that the weights are spread over.
+        shares: those sizes as a share of the rows that the weights are spread over: the level's own behind a back door,
+            where a rare level is no lack of overlap; all rows behind a front door, whose sum goes over every level.
 
     Example:
         >>> Overlap(auc=0.5, sizes=np.array([90.0, 100.0]), shares=np.array([0.9, 1.0])).worst((0, 1))

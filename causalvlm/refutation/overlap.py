@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from causalvlm.estimation.cross_fitting import decoded
 from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.guards import SMALLEST_SHARE, WARN_AUC, WARN_SHARE, decoded_above
-from causalvlm.estimation.overlap import Overlap, kish, pair_auc
+from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS, Overlap, kish, pair_auc
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Verdict
 
@@ -52,14 +52,15 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         'passed'
     """
     effect, arms, estimator = case.effect, case.problem.arms, ESTIMATORS[case.effect.estimator]
-    share, auc = effect.effective_sample_size / effect.n, effect.auc
+    rows, share, auc = effect.effective_sample_size, effect.effective_share, effect.auc
     if estimator.rows == "variance" and arms.levels is not None:  # it has no weights to count rows by: make them
         features = np.hstack([case.problem.mediator, case.problem.covariates])
         found = probed(features, arms.levels.codes, pair=arms.pair, rng=case.rng)
-        (_, share), auc = found.worst(arms.pair), found.auc
+        (rows, share), auc = found.worst(arms.pair), found.auc
+    rows = min([rows, *arms.rows()])
     through = "" if auc is None else f", treatment decoded with AUC {auc:.3f}"
-    reason = f"effective rows {share:.1%} of {effect.n}{through}"
-    if share < SMALLEST_SHARE:
+    reason = f"{rows:.0f} effective rows, a share of {share:.1%}{through}"
+    if share < SMALLEST_SHARE or rows < FEWEST_EFFECTIVE_ROWS:
         return (Verdict("overlap", "failed", share, f"{reason}: the effect is extrapolated."),)
     if share < WARN_SHARE or decoded_above(WARN_AUC, auc, estimator):
         return (Verdict("overlap", "inconclusive", share, f"{reason}: thin."),)

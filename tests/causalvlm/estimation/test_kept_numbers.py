@@ -111,7 +111,7 @@ def test_effects(world, rows, estimand, estimator, numbers, tolerance):
                 "permuted treatment": -0.47792718585386745,
                 "dummy outcome": 0.6954211026163943,
                 "subset": 0.4321440629754886,
-                "overlap": 0.20123839385183478,
+                "overlap": 0.41360040285828265,
                 "robustness": 0.13777098441971994,
                 "over-identification": 0.6795581332985356,
             },

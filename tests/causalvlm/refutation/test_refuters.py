@@ -3,15 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from scipy.stats import binom
 
 import causalvlm
-from causalvlm.errors import InputError
+from causalvlm.errors import InputError, OverlapError
 from causalvlm.estimation import two_stage
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.identification.estimands import BackDoor, FrontDoor
-from causalvlm.refutation import placebos, subset
+from causalvlm.refutation import overlap, placebos, subset
 from causalvlm.refutation import refute as refuting
+from causalvlm.refutation.case import open_case
 from causalvlm.refutation.refute import refute
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE, Verdict
 from causalvlm.worlds.discrete import Dials, draw_world, smoking
@@ -135,6 +137,34 @@ def test_thin_overlap_is_inconclusive_and_no_overlap_fails():
         for s in (1.0, 1.9, 3.25)
     ]
     assert outcomes == ["passed", "inconclusive", "failed"]
+
+
+def rare(confounding, log_odds, seed, rows=20_000):
+    """About 0.9 per cent treated; beyond `confounding` 2 hardly anyone with a low Z is."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=rows)
+    x = (rng.random(rows) < expit(log_odds + confounding * z)).astype(int)
+    return pd.DataFrame({"Z": z, "X": x, "Y": x + z + rng.normal(size=rows)})
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_rare_treatment_is_no_lack_of_overlap_and_a_confounded_one_is(seed):
+    rng, given_z = np.random.default_rng(seed), BackDoor("X", "Y", ("Z",))
+    table = rare(0.0, -4.7, seed)
+    effect = estimate_effect(table, given_z, rng=rng)
+    (verdict,) = overlap.judge(open_case(effect, table, rng=rng))
+    assert verdict.passed
+    assert effect.effective_share > 0.9
+    assert effect.effective_sample_size == pytest.approx(table.X.sum(), rel=0.05)
+    with pytest.raises(OverlapError, match="30 effective rows of each level"):
+        estimate_effect(rare(4.0, -10.0, seed), given_z, rng=rng)
+
+
+def test_a_level_of_few_rows_is_refused_behind_a_front_door_too():
+    table = LinearWorld().sample(5000, rng=np.random.default_rng(0))
+    table = table.assign(X=table.X.gt(table.X.nlargest(21).min()).astype(int))
+    with pytest.raises(OverlapError, match=r"received 20\\.0 effective rows"):
+        estimate_effect(table, FRONT, rng=np.random.default_rng(0), estimator="two-stage")
 
 
 def test_a_faint_effect_is_fragile_and_a_null_effect_is_nothing_to_explain():
