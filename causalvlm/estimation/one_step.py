@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.estimation.arm_means import FitArms, candidates, joint, separate
-from causalvlm.estimation.cross_fitting import Candidates, Mean, cross_fit, cross_fit_classes, folds, splits
+from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit, cross_fit_classes, folds, splits
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.flexible import CLASSES
 from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
@@ -102,24 +102,23 @@ def one_step(
         >>> (fit.means[1] - fit.means[0]).round(1)  # the naive difference is 2.1
         np.float64(1.0)
     """
-    assigned = folds(treatment, rng=rng)
-    limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
-    views = _Views(mediator, covariates, limit)
-    probed = cross_fit_classes(_probes(views.width, learners), views.whole, treatment, assigned, view=views.features)
-    probe = probed.predictions
-    propensity = cross_fit_classes(classifiers(covariates.shape[1], learners), covariates, treatment, assigned)
-    parts = _outcome_parts(views, treatment, outcome, propensity.predictions, assigned, learners)
-    ratio = _density_ratio(probe, propensity.predictions, treatment)
-    uncentred = _uncentred(ratio, parts, outcome, treatment, propensity.predictions)
+    return _with_outcome(_without_outcome(mediator, treatment, covariates, learners, rng=rng), outcome, pair, learners)
+
+
+def _with_outcome(given: "_Given", outcome: Outcome, pair: tuple[int, int], learners: Learners) -> OneStep:
+    treatment, probe, propensity = given.treatment, given.probe.predictions, given.propensity.predictions
+    parts = _outcome_parts(given.views, treatment, outcome, propensity, given.assigned, learners)
+    ratio = _density_ratio(probe, propensity, treatment)
+    uncentred = _uncentred(ratio, parts, outcome, treatment, propensity)
     means = uncentred.mean(0)
     sizes = np.array([kish(column) for column in ratio.T])
     notes = (
-        *probed.notes("classifier of the treatment"),
-        *propensity.notes("propensity"),
+        *given.probe.notes("classifier of the treatment"),
+        *given.propensity.notes("propensity"),
         *parts.notes,
     )
     overlap = Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(outcome))
-    return OneStep(means, uncentred - means, overlap, limit if mediator.shape[1] > limit else None, notes)
+    return OneStep(means, uncentred - means, overlap, given.views.reduced_to, notes)
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
@@ -135,16 +134,9 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(read_problem(table, FrontDoor("X", "Y", ("S",))), rng=rng).means.shape
         (2, 1)
     """
-    pair = problem.arms.pair
-    fitted = one_step(
-        problem.mediator,
-        problem.codes,
-        problem.outcome,
-        covariates=problem.covariates,
-        pair=pair,
-        rng=rng,
-        learners=problem.learners,
-    )
+    pair, columns, learners = problem.arms.pair, (problem.mediator, problem.codes, problem.covariates), problem.learners
+    given = problem.once("one-step", lambda: _without_outcome(*columns, learners, rng=rng))
+    fitted = _with_outcome(given, problem.outcome, pair, learners)
     notes = fitted.notes
     if fitted.reduced_to is not None:
         notes = (
@@ -171,9 +163,40 @@ class _Views:
     def whole(self) -> Matrix:
         return np.hstack([self.mediator, self.covariates])
 
+    @property
+    def reduced_to(self) -> int | None:
+        return self.limit if self.mediator.shape[1] > self.limit else None
+
     def features(self, train: Int[np.ndarray, " _"]) -> Callable[[Int[np.ndarray, " _"]], Matrix]:
         project = reduction(self.mediator[train], self.limit)
         return lambda rows: np.hstack([project(self.mediator[rows]), self.covariates[rows]])
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The folds, and the nuisance functions that do not depend on the outcome."""
+
+    views: _Views
+    treatment: Int[np.ndarray, " rows"]
+    assigned: Int[np.ndarray, " rows"]
+    probe: Judged
+    propensity: Judged
+
+
+def _without_outcome(
+    mediator: Matrix,
+    treatment: Int[np.ndarray, " rows"],
+    covariates: Matrix,
+    learners: Learners,
+    *,
+    rng: np.random.Generator,
+) -> _Given:
+    assigned = folds(treatment, rng=rng)
+    limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
+    views = _Views(mediator, covariates, limit)
+    probe = cross_fit_classes(_probes(views.width, learners), views.whole, treatment, assigned, view=views.features)
+    propensity = cross_fit_classes(classifiers(covariates.shape[1], learners), covariates, treatment, assigned)
+    return _Given(views, treatment, assigned, probe, propensity)
 
 
 @dataclass(frozen=True)

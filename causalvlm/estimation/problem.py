@@ -1,9 +1,9 @@
 """The question put to a table, with every column read once: who plays which part, and what an estimator sees of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,8 @@ Data = Literal["cells", "levels", "amounts"]
 """Discrete columns with enough rows in their cells, a treatment with levels, or a continuous treatment."""
 
 _ROWS_PER_CELL = 5
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Problem:
         arms: the settings of the treatment.
         learners: models of one's own for the nuisance functions.
         notes: what a reader must know of the columns.
+        kept: what `once` has made.
 
     Example:
         >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "S": [0.1, 1.2, 0.3, 1.4], "Y": [0.0, 1.0, 0.5, 1.5]})
@@ -158,6 +161,7 @@ class Problem:
     arms: Arms
     learners: Learners = NO_LEARNERS
     notes: tuple[str, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def on(self, table: pd.DataFrame) -> "Problem":
         """The same question put to another table with the same columns.
@@ -171,7 +175,48 @@ class Problem:
             2
         """
         treated, control = (self.arms.labels[place] for place in self.arms.pair)
-        return replace(self, table=table, arms=read_arms(table, self.roles.treatment, treated, control), notes=())
+        return replace(
+            self, table=table, arms=read_arms(table, self.roles.treatment, treated, control), notes=(), kept={}
+        )
+
+    def reordered(self, columns: Sequence[str], order: Int[np.ndarray, " rows"]) -> "Problem":
+        """The same question with some columns taken from other rows; what was read of the other columns stays.
+
+        Args:
+            columns: which, of those in use.
+            order: the row that each row takes them from.
+
+        Example:
+            >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.5, 1.5]})
+            >>> read_problem(table, BackDoor("X", "Y", ())).reordered(["Y"], np.array([3, 2, 1, 0])).outcome
+            array([1.5, 0.5, 1. , 0. ])
+        """
+        moved = self.table[list(columns)].take(order).set_axis(self.table.index)
+        table = self.table.assign(**{name: moved[name] for name in columns})
+        parts = self.roles
+        other = replace(self, table=table, notes=()) if set(columns) == {parts.outcome} else self.on(table)
+        read = {
+            ("mediator", "mediator_levels"): parts.mediators,
+            ("covariates", "strata"): parts.covariates,
+            ("outcome", "counted_outcome"): (parts.outcome,),
+        }
+        for properties, of in read.items():
+            if not set(of) & set(columns):
+                other.__dict__.update({name: self.__dict__[name] for name in properties if name in self.__dict__})
+        return other
+
+    def once(self, name: str, make: "Callable[[], Made]") -> "Made":
+        """What does not depend on the outcome: made on first use, and shared by problems that differ in it alone.
+
+        Example:
+            >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.5, 1.5]})
+            >>> problem = read_problem(table, BackDoor("X", "Y", ()))
+            >>> problem.once("share", lambda: 0.5), problem.reordered(["Y"], np.arange(4)).once("share", lambda: 0.7)
+            (0.5, 0.5)
+        """
+        if name not in self.kept:
+            self.kept[name] = make()
+        return self.kept[name]
 
     @property
     def rows(self) -> int:

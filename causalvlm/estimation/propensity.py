@@ -119,4 +119,5 @@ def propensity_of(problem: Problem, *, rng: np.random.Generator) -> Propensity:
         >>> propensity_of(problem, rng=np.random.default_rng(0)).probabilities.shape
         (100, 2)
     """
-    return fit_propensity(problem.covariates, problem.codes, pair=problem.arms.pair, rng=rng, learners=problem.learners)
+    columns, pair, learners = (problem.covariates, problem.codes), problem.arms.pair, problem.learners
+    return problem.once("propensity", lambda: fit_propensity(*columns, pair=pair, rng=rng, learners=learners))

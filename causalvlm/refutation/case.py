@@ -8,9 +8,12 @@ import pandas as pd
 
 from causalvlm.errors import InputError
 from causalvlm.estimation.effect import Effect, estimate_contrast
+from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.problem import Problem, read_problem
 from causalvlm.estimation.sample import check_columns, check_fixable
 from causalvlm.identification.estimands import Estimand
+
+_REPEATS, _REPEATS_OF_MODELS = 10, 4  # models are dear, and a score is as normal as any other
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Case:
         >>> rng = np.random.default_rng(0)
         >>> table = smoking().sample(5000, rng=rng)
         >>> case = open_case(estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng), table, rng=rng)
-        >>> case.estimate(table)[0] == case.effect.value
+        >>> case.estimate(case.problem)[0] == case.effect.value
         True
     """
 
@@ -43,9 +46,9 @@ class Case:
     suspects: tuple[str, ...]
     repeats: int
 
-    def estimate(self, table: pd.DataFrame) -> tuple[float, float]:
-        """Value and standard error by the same estimator on another table."""
-        found = estimate_contrast(self.problem.on(table), self.effect.estimator, rng=self.rng)
+    def estimate(self, problem: Problem) -> tuple[float, float]:
+        """Value and standard error by the same estimator of another problem."""
+        found = estimate_contrast(problem, self.effect.estimator, rng=self.rng)
         return found.value, found.standard_error
 
 
@@ -56,7 +59,7 @@ def open_case(
     rng: np.random.Generator,
     alternative: Estimand | None = None,
     suspects: Sequence[str] = (),
-    repeats: int = 10,
+    repeats: int | None = None,
 ) -> Case:
     """Read once what the judges share; the arguments are those of `refute`.
 
@@ -72,8 +75,10 @@ def open_case(
         >>> open_case(estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng), table, rng=rng).problem.door
         'front-door'
     """
+    if repeats is None:
+        repeats = _REPEATS if ESTIMATORS[effect.estimator].counts else _REPEATS_OF_MODELS
     if repeats < 1:
-        raise InputError(f"repeats must be at least 1; received {repeats}. Ten are enough to see a bias.")
+        raise InputError(f"repeats must be at least 1; received {repeats}. A few are enough to see a bias.")
     problem = read_problem(
         table,
         effect.estimand,

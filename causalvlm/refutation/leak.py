@@ -8,7 +8,7 @@ from scipy.stats import f as f_distribution
 
 from causalvlm.estimation.sample import matrix
 from causalvlm.refutation.case import Case
-from causalvlm.refutation.verdict import FALSE_ALARM_RATE, Verdict
+from causalvlm.refutation.verdict import Trial
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def leak(
     return Leak(share, float(f_distribution.sf(statistic, rank, free)))
 
 
-def judge(case: Case) -> tuple[Verdict, ...]:
-    """A verdict for every suspect of a front door; a suspect of several columns is judged by its worst.
+def judge(case: Case) -> tuple[Trial, ...]:
+    """A test for every suspect of a front door; a suspect of several columns is judged by its worst.
 
     Example:
         >>> from causalvlm.estimation.effect import estimate_effect
@@ -68,20 +68,18 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         >>> rng = np.random.default_rng(0)
         >>> table = LinearWorld(leak=0.5).sample(1000, rng=rng)
         >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
-        >>> judge(open_case(effect, table, rng=rng, suspects=["U"]))[0].outcome
-        'failed'
+        >>> judge(open_case(effect, table, rng=rng, suspects=["U"]))[0].p_value < 1e-6
+        True
     """
     if not case.problem.front_door:
         return ()
-    return tuple(_verdict(case, suspect) for suspect in case.suspects)
+    return tuple(_trial(case, suspect) for suspect in case.suspects)
 
 
-def _verdict(case: Case, suspect: str) -> Verdict:
+def _trial(case: Case, suspect: str) -> Trial:
     name, problem = f"leak from {suspect}", case.problem
     found = [leak(column, problem.mediator, problem.given) for column in matrix(problem.table, [suspect]).T]
     worst = min(found, key=lambda one: one.p_value)
     p_value = min(worst.p_value * len(found), 1.0)
     reason = f"given the treatment the mediator explains {worst.share:.2%} of {suspect} (p = {p_value:.2g})"
-    if p_value < FALSE_ALARM_RATE:
-        return Verdict(name, "failed", worst.share, f"{reason}: the front door is open to it.")
-    return Verdict(name, "passed", worst.share, f"{reason}, no more than chance.")
+    return Trial(name, worst.share, p_value, reason, "the front door is open to it")

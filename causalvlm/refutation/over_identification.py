@@ -11,7 +11,7 @@ from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.problem import Problem, read_problem, roles
 from causalvlm.identification.estimands import Estimand
 from causalvlm.refutation.case import Case
-from causalvlm.refutation.verdict import LARGEST_SCORE, Verdict
+from causalvlm.refutation.verdict import Found, Trial, Verdict, p_of_score
 
 _NAME = "over-identification"
 
@@ -56,7 +56,7 @@ def difference(
     return Difference(first - second, float(np.sqrt(gap @ gap)) / len(gap))
 
 
-def judge(case: Case) -> tuple[Verdict, ...]:
+def judge(case: Case) -> tuple[Found, ...]:
     """Whether the alternative estimand, if there is one, gives the same effect.
 
     Raises:
@@ -70,8 +70,8 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         >>> rng = np.random.default_rng(0)
         >>> table = LinearWorld().sample(1000, rng=rng)
         >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
-        >>> judge(open_case(effect, table, rng=rng, alternative=BackDoor("X", "Y", ("U",))))[0].outcome
-        'passed'
+        >>> judge(open_case(effect, table, rng=rng, alternative=BackDoor("X", "Y", ("U",))))[0].p_value > 0.01
+        True
     """
     if case.alternative is None:
         return ()
@@ -84,7 +84,7 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         return (_open(f"the alternative is not estimable: {error}"),)
 
 
-def _compared(case: Case, alternative: Estimand) -> Verdict:
+def _compared(case: Case, alternative: Estimand) -> Found:
     effect, nodes = case.effect, roles(alternative, {}).all()
     kept = {node: held for node, held in effect.columns.items() if node in nodes}
     problem = read_problem(
@@ -101,9 +101,7 @@ def _compared(case: Case, alternative: Estimand) -> Verdict:
         f"{effect.estimator} gives {effect.value:.4g}, {estimator} by the other route {other.value:.4g}: "
         f"they differ by {score:.2f} standard errors"
     )
-    if abs(score) > LARGEST_SCORE:
-        return Verdict(_NAME, "failed", score, f"{reason}; the assumptions of one route fail.")
-    return Verdict(_NAME, "passed", score, f"{reason}.")
+    return Trial(_NAME, score, p_of_score(score), reason, "the assumptions of one route fail")
 
 
 def _influence(problem: Problem, estimator: str, *, rng: np.random.Generator) -> Float[np.ndarray, " rows"] | None:

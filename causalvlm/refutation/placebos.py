@@ -4,20 +4,20 @@ A placebo tests the estimator and its standard error on these very data, not the
 over-identification, leak and sensitivity are for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import chdtrc
 
 from causalvlm.errors import OverlapError
+from causalvlm.estimation.problem import Problem
 from causalvlm.refutation.case import Case
-from causalvlm.refutation.verdict import FALSE_ALARM_RATE, LARGEST_SCORE, Verdict
+from causalvlm.refutation.verdict import UNDERSTATED, Found, Trial, Verdict, p_of_score
 
-Estimate = Callable[[pd.DataFrame], tuple[float, float]]
-"""Value and standard error of the effect on another table of the same columns."""
+Estimate = Callable[[Problem], tuple[float, float]]
+"""Value and standard error of the effect in another problem of the same columns."""
 
 
 @dataclass(frozen=True)
@@ -45,63 +45,63 @@ class Placebos:
         """Mean score times the root of the number of repetitions: standard normal if the effect is nothing."""
         return float(self.scores().mean() * np.sqrt(len(self.values)))
 
-    def p_calibrated(self) -> float:
-        """P-value of the sum of squared scores (chi-squared): small if the standard errors are too small."""
-        scores = self.scores()
+    def p_bias(self) -> float:
+        """P-value of the bias."""
+        return p_of_score(self.bias())
+
+    def p_scatter(self) -> float:
+        """P-value of the sum of squared scores (chi-squared): small if the standard errors are too small by far."""
+        scores = self.scores() / UNDERSTATED
         return float(chdtrc(len(scores), scores @ scores))
 
 
-def permuted(
-    table: pd.DataFrame, columns: Sequence[str], estimate: Estimate, *, rng: np.random.Generator, repeats: int
-) -> Placebos:
-    """Re-estimate with `columns` shuffled together over the rows, which cuts them off from all others.
+def placebos(
+    problem: Problem, estimate: Estimate, *, rng: np.random.Generator, repeats: int
+) -> dict[str, Placebos | OverlapError]:
+    """Re-estimate with a column cut off from the others, each attempt `repeats` times or until it is refused.
 
     Example:
-        >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.0, 1.0]})
-        >>> gap = lambda t: (t.Y[t.X == 1].mean() - t.Y[t.X == 0].mean(), 1.0)
-        >>> permuted(table, ["X"], gap, rng=np.random.default_rng(0), repeats=2).values.shape
-        (2,)
+        >>> import pandas as pd
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import BackDoor
+        >>> problem = read_problem(pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.0, 1.0]}), BackDoor("X", "Y", ()))
+        >>> gap = lambda p: (p.outcome @ (2.0 * p.codes - 1) / 2, 1.0)
+        >>> found = placebos(problem, gap, rng=np.random.default_rng(0), repeats=3)
+        >>> list(found), found["dummy outcome"].values.shape
+        (['permuted treatment', 'dummy outcome'], (3,))
     """
-    results = [estimate(_replaced(table, columns, rng.permutation(len(table)))) for _ in range(repeats)]
-    return Placebos(*np.array(results).T)
-
-
-def dummy_outcome(
-    table: pd.DataFrame,
-    outcome: str,
-    strata: Int[np.ndarray, " rows"],
-    estimate: Estimate,
-    *,
-    rng: np.random.Generator,
-    repeats: int,
-) -> Placebos:
-    """Re-estimate with the outcome shuffled within `strata`.
-
-    For a front door the strata are the treatment's levels: the outcome stays as associated with the treatment as it
-    was, and no longer answers to the mediator, so that all of its association is confounding and its effect nothing.
-
-    Example:
-        >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.0, 1.0]})
-        >>> gap = lambda t: (t.Y[t.X == 1].mean() - t.Y[t.X == 0].mean(), 1.0)
-        >>> dummy_outcome(table, "Y", table.X.to_numpy(), gap, rng=np.random.default_rng(0), repeats=2).values
-        array([1., 1.])
-    """
-    grouped = np.argsort(strata, kind="stable")
-    results: list[tuple[float, float]] = []
+    results: dict[str, list[tuple[float, float]]] = {}
+    refused: dict[str, Placebos | OverlapError] = {}
     for _ in range(repeats):
-        order = np.empty(len(strata), dtype=np.int64)
-        order[grouped] = np.lexsort((rng.random(len(strata)), strata))
-        results.append(estimate(_replaced(table, [outcome], order)))
-    return Placebos(*np.array(results).T)
+        for name, altered in _altered(problem, rng):
+            if name in refused:
+                continue
+            try:
+                results.setdefault(name, []).append(estimate(altered))
+            except OverlapError as error:
+                refused[name] = error
+    return {name: Placebos(*np.array(found).T) for name, found in results.items()} | refused
 
 
-def _replaced(table: pd.DataFrame, columns: Sequence[str], order: Int[np.ndarray, " rows"]) -> pd.DataFrame:
-    """A copy with `columns` taken from the rows `order`; every other column is as it was."""
-    shuffled = table[list(columns)].take(order).set_axis(table.index)
-    return table.assign(**{name: shuffled[name] for name in columns})
+def _altered(problem: Problem, rng: np.random.Generator) -> Iterator[tuple[str, Problem]]:
+    """Problems without an effect. One that differs from the problem before it in the outcome alone costs the less.
+
+    The mediator is cut off by moving all that is beside it, as the treatment has been already. The dummy outcome of a
+    front door is shuffled within the treatment's levels: it stays as associated with the treatment as it was, and no
+    longer answers to the mediator, so that all of its association is confounding and its effect nothing.
+    """
+    parts, order = problem.roles, rng.permutation(problem.rows)
+    moved = problem.reordered([parts.treatment], order)
+    yield "permuted treatment", moved
+    if parts.mediators:
+        yield "permuted mediator", moved.reordered([*parts.covariates, parts.outcome], order)
+    strata = problem.codes if problem.front_door and problem.arms.levels is not None else np.zeros(problem.rows)
+    within = np.empty(problem.rows, dtype=np.int64)
+    within[np.argsort(strata, kind="stable")] = np.lexsort((rng.random(problem.rows), strata))
+    yield "dummy outcome", problem.reordered([parts.outcome], within)
 
 
-def judge(case: Case) -> tuple[Verdict, ...]:
+def judge(case: Case) -> tuple[Found, ...]:
     """Permuted treatment, permuted mediator where there is one, and dummy outcome.
 
     Example:
@@ -112,37 +112,21 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         >>> rng = np.random.default_rng(0)
         >>> table = smoking().sample(5000, rng=rng)
         >>> effect = estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng)
-        >>> [verdict.name for verdict in judge(open_case(effect, table, rng=rng, repeats=2))]
+        >>> [found.name for found in judge(open_case(effect, table, rng=rng, repeats=2))]
         ['permuted treatment', 'permuted mediator', 'dummy outcome']
     """
-    problem, rng, repeats = case.problem, case.rng, case.repeats
-    table, parts = problem.table, problem.roles
-    one_stratum = np.zeros(problem.rows, dtype=np.int64)
-    strata = problem.codes if problem.front_door and problem.arms.levels is not None else one_stratum
-
-    def shuffled(columns: Sequence[str]) -> Callable[[], Placebos]:
-        return lambda: permuted(table, columns, case.estimate, rng=rng, repeats=repeats)
-
-    attempts = {"permuted treatment": shuffled([parts.treatment])}
-    if parts.mediators:
-        attempts["permuted mediator"] = shuffled(parts.mediators)
-    attempts["dummy outcome"] = lambda: dummy_outcome(
-        table, parts.outcome, strata, case.estimate, rng=rng, repeats=repeats
-    )
-    return tuple(_verdict(name, attempt) for name, attempt in attempts.items())
+    found = placebos(case.problem, case.estimate, rng=case.rng, repeats=case.repeats)
+    return tuple(_judged(name, one) for name, one in found.items())
 
 
-def _verdict(name: str, attempt: Callable[[], Placebos]) -> Verdict:
-    """Bias, then scatter; a table that the estimator refuses leaves the matter open."""
-    try:
-        found = attempt()
-    except OverlapError as error:
-        return Verdict(name, "inconclusive", None, f"not estimable on the altered table: {error}")
-    bias, calibrated = found.bias(), found.p_calibrated()
-    summary = f"{len(found.values)} estimates that should be zero: bias {bias:.2f} standard errors"
-    if abs(bias) > LARGEST_SCORE:
-        return Verdict(name, "failed", bias, f"{summary}; the estimator finds an effect where there is none.")
-    if calibrated < FALSE_ALARM_RATE:
-        reason = f"{summary}, but they scatter more than their standard errors say (p = {calibrated:.1g})."
-        return Verdict(name, "failed", bias, reason)
-    return Verdict(name, "passed", bias, f"{summary}.")
+def _judged(name: str, found: Placebos | OverlapError) -> Found:
+    """Bias and scatter, twice the smaller p-value; a problem that the estimator refuses leaves the matter open."""
+    if isinstance(found, OverlapError):
+        return Verdict(name, "inconclusive", None, f"not estimable on the altered table: {found}")
+    bias, scatter = found.p_bias(), found.p_scatter()
+    reason = f"{len(found.values)} estimates that should be zero: bias {found.bias():.2f} standard errors"
+    charge = "the estimator finds an effect where there is none"
+    if scatter < bias:
+        reason += f", scatter p = {scatter:.2g}"
+        charge = "they scatter more than their standard errors say"
+    return Trial(name, found.bias(), min(2 * min(bias, scatter), 1.0), reason, charge)

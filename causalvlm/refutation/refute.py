@@ -9,9 +9,9 @@ from causalvlm.identification.estimands import Estimand
 from causalvlm.randomness import Rng, generator
 from causalvlm.refutation import bounds, leak, over_identification, overlap, placebos, robustness, subset
 from causalvlm.refutation.case import Case, open_case
-from causalvlm.refutation.verdict import Verdict, Verdicts
+from causalvlm.refutation.verdict import Found, Verdicts, settle
 
-REFUTERS: tuple[Callable[[Case], tuple[Verdict, ...]], ...] = (
+REFUTERS: tuple[Callable[[Case], Sequence[Found]], ...] = (
     placebos.judge,
     subset.judge,
     overlap.judge,
@@ -30,9 +30,11 @@ def refute(
     rng: Rng,
     alternative: Estimand | None = None,
     suspects: Sequence[str] = (),
-    repeats: int = 10,
+    repeats: int | None = None,
 ) -> Verdicts:
     """Try to refute `effect` on the table that it came from.
+
+    If nothing is wrong, any test at all fails in at most one call of a hundred (`FALSE_ALARM_RATE`).
 
     Args:
         effect: what `estimate_effect` returned.
@@ -41,7 +43,7 @@ def refute(
         alternative: another estimand that identifies the same effect, such as the back door through an annotated
             confounder: the two estimates must then agree.
         suspects: observed columns that may stand for the latent confounder; the mediator must not depend on them.
-        repeats: repetitions of every placebo.
+        repeats: repetitions of every placebo; by default ten of counted cells, and four of models.
 
     Returns:
         A tuple of verdicts, which prints and shows itself as a table.
@@ -59,4 +61,4 @@ def refute(
         []
     """
     case = open_case(effect, table, rng=generator(rng), alternative=alternative, suspects=suspects, repeats=repeats)
-    return Verdicts(verdict for judge in REFUTERS for verdict in judge(case))
+    return settle([found for judge in REFUTERS for found in judge(case)])
