@@ -17,11 +17,14 @@ from .estimation.effect import Effect as Effect
 from .estimation.effect import estimate_effect as estimate_effect
 from .estimation.natural import natural_effects as natural_effects
 from .estimation.nwgm import nwgm as nwgm
+from .estimation.sensitivity import Sensitivity as Sensitivity
+from .estimation.sensitivity import sensitivity as sensitivity
 from .estimation.spread import Contrast as Contrast
 from .explanation import explain as explain
 from .figures.diagnosis import draw_diagnosis as draw_diagnosis
 from .figures.effect import draw_effect as draw_effect
 from .figures.graph import draw_graph as draw_graph
+from .figures.sensitivity import draw_sensitivity as draw_sensitivity
 from .graphs.dowhy import from_dowhy as from_dowhy
 from .graphs.dowhy import to_dowhy as to_dowhy
 from .graphs.formats import format_graph as format_graph
@@ -45,6 +48,7 @@ from .identification.estimands import Functional as Functional
 from .identification.identify import adjustment_sets as adjustment_sets
 from .identification.identify import identify as identify
 from .probes.linear import fit_probe as fit_probe
+from .refutation.bounds import bounds as bounds
 from .refutation.refute import refute as refute
 from .refutation.verdict import Verdict as Verdict
 from .refutation.verdict import Verdicts as Verdicts

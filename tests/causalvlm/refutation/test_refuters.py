@@ -217,13 +217,6 @@ def test_a_faint_effect_is_fragile_and_a_null_effect_is_nothing_to_explain():
     assert verdicts(nothing, alternative=None)["robustness"].outcome == "inconclusive"
 
 
-def test_bounds_answer_binary_problems_only():
-    found = verdicts(CLEAN)
-    assert "[" in found["bounds without full mediation"].reason
-    wider = verdicts(draw_world(Dials(), rng=np.random.default_rng(1), mediators=3))
-    assert wider["bounds without full mediation"].statistic is None
-
-
 def test_a_back_door_has_its_own_refuters():
     rng = np.random.default_rng(0)
     table = CLEAN.sample(2000, rng=rng)
