@@ -7,7 +7,7 @@ import pandas as pd
 from causalvlm.estimation.effect import Effect
 from causalvlm.identification.estimands import Estimand
 from causalvlm.randomness import Rng, generator
-from causalvlm.refutation import leak, over_identification, overlap, placebos, robustness, subset
+from causalvlm.refutation import leak, over_identification, overlap, placebos, robustness, subset, untestable
 from causalvlm.refutation.case import Case, open_case
 from causalvlm.refutation.verdict import Found, Verdicts, settle
 
@@ -18,6 +18,7 @@ REFUTERS: tuple[Callable[[Case], Sequence[Found]], ...] = (
     robustness.judge,
     leak.judge,
     over_identification.judge,
+    untestable.judge,
 )
 """Judges in the order of their verdicts; one that does not apply to a case gives none."""
 

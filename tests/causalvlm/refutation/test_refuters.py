@@ -229,8 +229,28 @@ def test_a_back_door_has_its_own_refuters():
         "overlap",
         "robustness",
         "over-identification",
+        "untestable",
     ]
-    assert all(verdict.passed for verdict in found.values())
+    assert all(verdict.passed for name, verdict in found.items() if name != "untestable")
+    assert "nothing hidden joins X and Y given the adjustment set" in found["untestable"].reason
+
+
+def test_what_no_data_can_show_is_said_with_what_was_tested_of_it():
+    said = verdicts(CLEAN)["untestable"]
+    assert said.outcome == "inconclusive"
+    assert "passes through S" in said.reason
+    assert said.reason.endswith("tested of it: the leak from U, the agreement with the other route.")
+    rng = np.random.default_rng(0)
+    table = CLEAN.sample(1000, rng=rng)
+    alone = refute(estimate_effect(table, FRONT, rng=rng), table, rng=rng, repeats=1)[-1]
+    assert alone.reason.endswith("a suspect or another route would test some of it.")
+
+
+def test_a_hidden_cause_of_the_second_stage_is_seen_by_no_test_without_a_suspect():
+    """Why the line is there: the effect is far off, and nothing but robustness speaks of it."""
+    found = verdicts(LinearWorld(second_s=1.0, second_y=1.0), rows=4000, alternative=None)
+    assert not [name for name, verdict in found.items() if verdict.outcome == "failed"]
+    assert found["untestable"].outcome == "inconclusive"
 
 
 def test_a_categorical_outcome_leaves_numeric_refuters_inconclusive():
