@@ -7,9 +7,11 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
+from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from causalvlm.errors import OverlapError
+from causalvlm.estimation.check import Check
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, discriminant
 from causalvlm.estimation.structure import structure_left
 
@@ -87,8 +89,8 @@ class Judged:
         left: how clearly its residuals can still be predicted (`structure_left`).
 
     Example:
-        >>> Judged(np.zeros((2, 1)), (0.0, 1.0), 1.0).notes("propensity")
-        ()
+        >>> Judged(np.zeros((2, 1)), (0.0, 1.0), 0.0).notes("propensity")
+        (Check(model='the propensity', p_value=0.5, warning=''),)
     """
 
     predictions: Array
@@ -97,19 +99,18 @@ class Judged:
 
     def notes(
         self, model: str, remedy: str = "Compare other estimators, learners or covariates, or collect more rows."
-    ) -> tuple[str, ...]:
-        """A warning if it leaves structure.
+    ) -> tuple[Check, ...]:
+        """The check that it leaves no structure, with a warning if it does.
 
         Example:
-            >>> Judged(np.zeros((2, 1)), (1.0,), 5.0).notes("model of the outcome")[0][:60]
+            >>> Judged(np.zeros((2, 1)), (1.0,), 5.0).notes("model of the outcome")[0].warning[:60]
             'the model of the outcome leaves structure in held-out rows ('
         """
-        if self.left <= LEFT:
-            return ()
-        return (
+        warning = (
             f"the {model} leaves structure in held-out rows ({self.left:.1f} standard errors): the interval may be too "
-            f"narrow. {remedy}",
+            f"narrow. {remedy}"
         )
+        return (Check(f"the {model}", float(ndtr(-self.left)), warning if self.left > LEFT else ""),)
 
 
 @runtime_checkable

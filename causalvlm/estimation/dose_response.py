@@ -21,6 +21,7 @@ from sklearn.preprocessing import SplineTransformer
 
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.arm_means import FitArms, adjusting, candidates, cross_fit_arms, separate
+from causalvlm.estimation.check import Note
 from causalvlm.estimation.cross_fitting import LEFT, Judged, Mean, cross_fit, folds, splits
 from causalvlm.estimation.curve import Basis, DoseCurve
 from causalvlm.estimation.fit import Fit, from_curve
@@ -63,7 +64,7 @@ class DoseResponse:
     influence: Float[np.ndarray, "rows _"]
     sizes: Amounts
     shares: Amounts
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def dose_response(
@@ -161,7 +162,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
 
 def _density_ratio(
     adjustment: Matrix, treatment: Amounts, assigned: Codes, learners: Learners
-) -> tuple[Amounts, tuple[str, ...]]:
+) -> tuple[Amounts, tuple[Note, ...]]:
     """f(X) / f(X | Z) at each row: location and scale depend on Z, the shape of the density is estimated by kernels."""
     together = np.zeros_like(assigned)
     plain = adjusting(adjustment.shape[1], len(treatment))
@@ -243,7 +244,7 @@ class _Near:
         high = grid[max(middle + above[0] - 1, 0)] if len(above) else grid[-1]
         return float(low), float(high)
 
-    def notes(self, settings: Amounts) -> tuple[str, ...]:
+    def notes(self, settings: Amounts) -> tuple[Note, ...]:
         """E[f(X) / f(X | Z) | X = x] is one, or less by the share of Z that never gets the dose x."""
         found: list[str] = []
         for dose in settings:

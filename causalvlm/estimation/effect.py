@@ -9,6 +9,7 @@ import pandas as pd
 
 from causalvlm.errors import InputError
 from causalvlm.estimation.arms import Arms, read_dose
+from causalvlm.estimation.check import Check, checks_in, warnings_in
 from causalvlm.estimation.curve import DoseCurve, line_through
 from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.fit import Fit
@@ -61,6 +62,7 @@ class Effect:
         effective_share: that size as a share of the rows it could be: of the rarer level's where it rests on its rows.
         auc: treated against control decoded from the mediator (or the adjustment set); None for a continuous X.
         warnings: what a reader must know, one sentence or two each.
+        checks: what the fit found when it held its own models beside richer ones; none where cells are counted.
         distribution: class probabilities for every level, if Y is categorical.
         columns: the columns that hold each node, as given.
         learners: models of one's own, as given.
@@ -89,6 +91,7 @@ class Effect:
     effective_share: float
     auc: float | None
     warnings: tuple[str, ...]
+    checks: tuple[Check, ...]
     distribution: Mapping[Level, Mapping[Level, float]] | None
     columns: Mapping[str, Sequence[str]]
     learners: Learners
@@ -285,8 +288,9 @@ def estimate_effect(
             *problem.notes,
             *_choice_warnings(arms, fitted),
             *overlap_warnings(fitted, ESTIMATORS[name]),
-            *fitted.notes,
+            *warnings_in(fitted.notes),
         ),
+        checks=checks_in(fitted.notes),
         distribution=distribution,
         columns=held,
         learners=learners,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from causalvlm.estimation.check import Note
 from causalvlm.estimation.curve import DoseCurve
 from causalvlm.estimation.overlap import Overlap
 from causalvlm.estimation.sample import Level
@@ -37,7 +38,7 @@ class Fit:
     share: float
     auc: float | None
     classes: tuple[Level, ...] | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     influence: Float[np.ndarray, "rows _"] | None = None
     curve: DoseCurve | None = None
 
@@ -47,7 +48,7 @@ def from_overlap(
     influence: Float[np.ndarray, "rows _"],
     overlap: Overlap,
     pair: tuple[int, int],
-    notes: tuple[str, ...] = (),
+    notes: tuple[Note, ...] = (),
 ) -> Fit:
     """Means with their influence functions, resting on the rows that weights leave over.
 
@@ -67,7 +68,7 @@ def from_tolerance(
     tolerance: float,
     *,
     auc: float | None,
-    notes: tuple[str, ...] = (),
+    notes: tuple[Note, ...] = (),
 ) -> Fit:
     """Means of a linear model with their influence functions, resting on the variance that its regressors leave over.
 
@@ -85,7 +86,7 @@ def from_curve(
     settings: Float[np.ndarray, " _"],
     sizes: Float[np.ndarray, " _"],
     shares: Float[np.ndarray, " _"],
-    notes: tuple[str, ...] = (),
+    notes: tuple[Note, ...] = (),
 ) -> Fit:
     """Means at settings of a curve, resting on the effective rows near them.
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.estimation.arm_means import FitArms, candidates, joint, separate
+from causalvlm.estimation.check import Note
 from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit, cross_fit_classes, folds, splits
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.flexible import CLASSES
@@ -62,7 +63,7 @@ class OneStep:
     influence: Float[np.ndarray, "rows _"]
     overlap: Overlap
     reduced_to: int | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def one_step(
@@ -206,7 +207,7 @@ class _OutcomeParts:
     mu: Matrix  # mu(S, x', C), a column per level x'
     xi: Outcome  # sum over x' with the row's own propensity
     eta: Float[np.ndarray, "rows _ _"]  # axes row, level a, level x'
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def _outcome_parts(

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr
 
 from causalvlm.estimation.arm_means import adjusting, candidates, cross_fit_arms
+from causalvlm.estimation.check import Check, Note
 from causalvlm.estimation.cross_fitting import LEFT, folds
 from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
@@ -46,7 +48,7 @@ class OneSlope:
     tolerance: float
     p_one_slope: float
     left: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def partially_linear(
@@ -132,14 +134,15 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     return from_tolerance(found.means, found.influence, found.tolerance, auc=None, notes=notes)
 
 
-def _slope_notes(found: OneSlope) -> tuple[str, ...]:
-    if found.p_one_slope >= _ALPHA and found.left <= LEFT:
-        return ()
-    return (
+def _slope_notes(found: OneSlope) -> tuple[Note, ...]:
+    warning = (
         "partially-linear assumes one slope, at every dose and for every Z; held-out rows reject it "
         f"(p = {found.p_one_slope:.2g}, structure {found.left:.1f} standard errors): the interval may miss the effect. "
-        "Use 'dose-response', which does not assume it.",
+        "Use 'dose-response', which does not assume it."
     )
+    rejected = found.p_one_slope < _ALPHA or found.left > LEFT
+    p_value = min(2 * min(found.p_one_slope, float(ndtr(-found.left))), 1.0)
+    return (Check("one slope, at every dose and for every Z", p_value, warning if rejected else ""),)
 
 
 def _p_one_slope(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from causalvlm.estimation.check import Note
 from causalvlm.estimation.cross_fitting import Candidates, cross_fit_classes, folds
 from causalvlm.estimation.flexible import CLASSES
 from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
@@ -31,7 +32,7 @@ class Adjusted:
 
     means: Float[np.ndarray, " _"]
     influence: Float[np.ndarray, "rows _"]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Propensity:
     probabilities: Float[np.ndarray, "rows _"]
     assigned: Int[np.ndarray, " rows"]
     overlap: Overlap
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def fit_propensity(

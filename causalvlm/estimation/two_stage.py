@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from causalvlm.errors import OverlapError
+from causalvlm.estimation.check import Check
 from causalvlm.estimation.cross_fitting import decoded
 from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.nuisance import standardiser
@@ -139,17 +140,16 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     return from_tolerance(fitted.means, fitted.influence, fitted.tolerance, auc=auc, notes=notes)
 
 
-def _linearity_notes(fitted: TwoStage) -> tuple[str, ...]:
+def _linearity_notes(fitted: TwoStage) -> tuple[Check, ...]:
     assumed = {
         "S is linear in X and the covariates": fitted.p_first,
         "Y is linear in S without an S x X interaction": fitted.p_second,
     }
-    return tuple(
-        f"two-stage assumes that {what}; the test rejects this (p = {p:.2g}): the interval may miss the effect. Use "
+    warning = (
+        "two-stage assumes that {}; the test rejects this (p = {:.2g}): the interval may miss the effect. Use "
         "'plug-in' (discrete S) or 'one-step' (X cut into levels), which do not assume it."
-        for what, p in assumed.items()
-        if p < _ALPHA
     )
+    return tuple(Check(what, p, warning.format(what, p) if p < _ALPHA else "") for what, p in assumed.items())
 
 
 def _probe_auc(problem: Problem, *, rng: np.random.Generator) -> float:

@@ -7,13 +7,23 @@ import pandas as pd
 from causalvlm.estimation.effect import Effect
 from causalvlm.identification.estimands import Estimand
 from causalvlm.randomness import Rng, generator
-from causalvlm.refutation import leak, over_identification, overlap, placebos, robustness, subset, untestable
+from causalvlm.refutation import (
+    leak,
+    misspecification,
+    over_identification,
+    overlap,
+    placebos,
+    robustness,
+    subset,
+    untestable,
+)
 from causalvlm.refutation.case import Case, open_case
 from causalvlm.refutation.verdict import Found, Verdicts, settle
 
 REFUTERS: tuple[Callable[[Case], Sequence[Found]], ...] = (
     placebos.judge,
     subset.judge,
+    misspecification.judge,
     overlap.judge,
     robustness.judge,
     leak.judge,

@@ -68,7 +68,7 @@ def test_what_stays_unexplained_is_said() -> None:
 
     judged = cross_fitting.cross_fit(cross_fitting.Candidates((0.0,), (1.0, 2.0)), fold, target, z, np.arange(3000) % 5)
     assert judged.weights[0] > 0.99
-    assert "leaves structure" in judged.notes("model of the outcome")[0]
+    assert "leaves structure" in judged.notes("model of the outcome")[0].warning
 
 
 def test_weights_minimise_what_the_mixture_loses() -> None:
