@@ -7,13 +7,12 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
-from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.check import Check
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, discriminant
-from causalvlm.estimation.structure import structure_left
+from causalvlm.estimation.structure import p_of_left, structure_left
 
 FOLDS = 5
 LEFT = 3.0
@@ -90,7 +89,7 @@ class Judged:
 
     Example:
         >>> Judged(np.zeros((2, 1)), (0.0, 1.0), 0.0).notes("propensity")
-        (Check(model='the propensity', p_value=0.5, warning=''),)
+        (Check(model='the propensity', p_value=1.0, warning=''),)
     """
 
     predictions: Array
@@ -110,7 +109,7 @@ class Judged:
             f"the {model} leaves structure in held-out rows ({self.left:.1f} standard errors): the interval may be too "
             f"narrow. {remedy}"
         )
-        return (Check(f"the {model}", float(ndtr(-self.left)), warning if self.left > LEFT else ""),)
+        return (Check(f"the {model}", p_of_left(self.left), warning if self.left > LEFT else ""),)
 
 
 @runtime_checkable

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtr
 
 from causalvlm.estimation.arm_means import adjusting, candidates, cross_fit_arms
 from causalvlm.estimation.check import Check, Note
@@ -19,7 +18,7 @@ from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, least_squares, standardiser
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.score_test import score_test
-from causalvlm.estimation.structure import structure_left
+from causalvlm.estimation.structure import p_of_left, structure_left
 
 _ALPHA = 0.01
 
@@ -141,7 +140,7 @@ def _slope_notes(found: OneSlope) -> tuple[Note, ...]:
         "Use 'dose-response', which does not assume it."
     )
     rejected = found.p_one_slope < _ALPHA or found.left > LEFT
-    p_value = min(2 * min(found.p_one_slope, float(ndtr(-found.left))), 1.0)
+    p_value = min(2 * min(found.p_one_slope, p_of_left(found.left)), 1.0)
     return (Check("one slope, at every dose and for every Z", p_value, warning if rejected else ""),)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import ndtr
 
 from causalvlm.estimation.dictionary import dictionary
 from causalvlm.estimation.nuisance import least_squares
@@ -62,6 +63,16 @@ def structure_left(
     spread = joined.std(0) if len(joined) > 1 else np.zeros(2)
     scores = joined.mean(0)[spread > 0] / spread[spread > 0] * np.sqrt(len(joined)) if spread.any() else []
     return float(max(scores, default=-np.inf))
+
+
+def p_of_left(left: float) -> float:
+    """P-value of what is left, the larger of two normal scores (Bonferroni).
+
+    Example:
+        >>> round(p_of_left(1.96), 3), p_of_left(-1.0)
+        (0.05, 1.0)
+    """
+    return min(2 * float(ndtr(-left)), 1.0)
 
 
 def _some(rows: Int[np.ndarray, " _"]) -> Int[np.ndarray, " _"]:

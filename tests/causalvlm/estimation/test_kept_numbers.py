@@ -111,7 +111,7 @@ def test_effects(world, rows, estimand, estimator, numbers, tolerance):
                 "permuted treatment": 0.4256185588713744,
                 "dummy outcome": 0.6334749591564305,
                 "subset": 1.5289783278527793,
-                "misspecified nuisance": 0.9584774360420211,
+                "misspecified nuisance": 1.0,
                 "overlap": 0.41360040285828265,
                 "robustness": 0.16818308174431948,
                 "over-identification": 0.6589245676768677,
