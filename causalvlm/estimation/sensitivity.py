@@ -189,7 +189,7 @@ class Sensitivity:
         worst, others = self.weakest, [one for one in self.scenarios if len(one.ends) == 1]
         found = (
             f"{worst.name} could cancel the effect if it explains {worst.breakdown:.1%} of what is left of "
-            f"{', '.join(worst.ends)} each, and the interval's distance from zero if {worst.breakdown_of_interval:.1%}"
+            f"{', '.join(worst.ends)} each, and bring the interval to zero with {worst.breakdown_of_interval:.1%}"
         )
         return found + "".join(f"; so could {one.name} of {one.breakdown:.1%} of {one.ends[0]}" for one in others)
 
