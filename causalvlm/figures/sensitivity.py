@@ -56,4 +56,4 @@ def _draw_scenario(axes: Axes, scenario: Scenario) -> None:
             axes.plot([place] * 2, scenario.interval(*found), color=shade, marker=marker, label=f" as strong as {name}")
     tidy_axes(axes, scenario.name, "share explained of " + ",\n".join(scenario.ends))
     axes.xaxis.label.set_fontsize(7)
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(loc="upper left", frameon=False, fontsize=7)

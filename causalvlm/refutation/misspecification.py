@@ -23,7 +23,7 @@ def judge(case: Case) -> tuple[Found, ...]:
     """
     checks = case.effect.checks
     if not checks:
-        return (Verdict(_NAME, "inconclusive", None, f"{case.effect.estimator} counts cells: it has no model."),)
+        return (Verdict(_NAME, "inconclusive", None, f"{case.effect.estimator} has no model to check."),)
     worst = min(checks, key=lambda check: check.p_value)
     p_value = min(len(checks) * worst.p_value, 1.0)
     reason = f"{worst.model}, the least certain of {len(checks)} checks (p = {p_value:.2g})"
