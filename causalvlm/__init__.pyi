@@ -15,7 +15,6 @@ from .errors import NotIdentifiedError as NotIdentifiedError
 from .errors import OverlapError as OverlapError
 from .estimation.effect import Effect as Effect
 from .estimation.effect import estimate_effect as estimate_effect
-from .estimation.natural import natural_effects as natural_effects
 from .estimation.nwgm import nwgm as nwgm
 from .estimation.sensitivity import Sensitivity as Sensitivity
 from .estimation.sensitivity import sensitivity as sensitivity
@@ -47,6 +46,9 @@ from .identification.estimands import FrontDoor as FrontDoor
 from .identification.estimands import Functional as Functional
 from .identification.identify import adjustment_sets as adjustment_sets
 from .identification.identify import identify as identify
+from .identification.instrument import Instrument as Instrument
+from .identification.mediation import Mediation as Mediation
+from .identification.mediation import identify_mediation as identify_mediation
 from .probes.linear import fit_probe as fit_probe
 from .refutation.bounds import bounds as bounds
 from .refutation.refute import refute as refute

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from causalvlm.cli.identify import GraphArgument, OutcomeOption, TreatmentOption, open_graph, result_of
+from causalvlm.cli.identify import (
+    Asked,
+    GraphArgument,
+    OutcomeOption,
+    PartOption,
+    StrategyOption,
+    TreatmentOption,
+    find_estimand,
+    open_graph,
+    result_of,
+)
 from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
 from causalvlm.errors import InputError, NotIdentifiedError, OverlapError
 from causalvlm.estimation.estimators import ESTIMATORS
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from causalvlm.estimation.effect import Effect
     from causalvlm.graphs.graph import CausalGraph
     from causalvlm.identification.estimands import Estimand
+    from causalvlm.identification.mediation import Part
     from causalvlm.refutation.verdict import Verdict
 
     EstimatorName = str
@@ -36,6 +47,7 @@ EstimatorOption = Annotated[
     ),
 ]
 Columns = dict[str, tuple[str, ...]]
+_PARTS = {name for name, entry in ESTIMATORS.items() if entry.serves == ("mediation",)}
 
 
 def estimate(
@@ -44,6 +56,7 @@ def estimate(
     treatment: TreatmentOption,
     outcome: OutcomeOption,
     more: Annotated[list[str] | None, typer.Argument(metavar="[COLUMN]...", hidden=True)] = None,
+    strategy: StrategyOption = "any",
     estimator: EstimatorOption = None,
     treated: Annotated[str | None, typer.Option(metavar="LEVEL", help="Level to compare; default the last.")] = None,
     control: Annotated[str | None, typer.Option(metavar="LEVEL", help="Compared with; default the first.")] = None,
@@ -51,6 +64,7 @@ def estimate(
         list[str] | None,
         typer.Option(metavar="COLUMN...", help="Columns that hold the mediator, such as 'S_*' or S=S_0; repeatable."),
     ] = None,
+    part: PartOption = "indirect",
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of folds, bootstrap and permutations.")] = 0,
     refute: Annotated[bool, typer.Option("--refute", help="Try to refute the effect.")] = False,
     json: JsonOption = None,
@@ -70,7 +84,9 @@ def estimate(
     _require_columns(data, loaded, treatment, outcome)
     question = {"treatment": treatment, "outcome": outcome, "seed": seed}
     try:
-        estimand, columns = _identify(data, loaded, treatment, outcome, _patterns(mediator, more), estimator)
+        estimand, columns = _identify(
+            data, loaded, treatment, outcome, _patterns(mediator, more), strategy, part, estimator
+        )
     except NotIdentifiedError as error:
         _refuse(json, {**question, **result_of(error)}, str(error), error, force=force)
         return
@@ -145,17 +161,26 @@ def _identify(
     treatment: str,
     outcome: str,
     patterns: Sequence[str],
+    strategy: Asked,
+    part: "Part",
     estimator: str | None,
 ) -> tuple["Estimand", Columns]:
-    """Find the estimand and the columns of its nodes; a named estimator or mediator decides the criterion."""
-    from causalvlm.identification.identify import identify
-
+    """Find the estimand and the columns of its nodes; a named mediator or estimator decides what is left open."""
     present = [node for node in graph.observed if node in data.columns]
-    if patterns:
+    if patterns and strategy in ("any", "front-door") and estimator not in _PARTS:
         return _through_mediator(data, graph, treatment, outcome, patterns, present)
     serves = () if estimator is None else ESTIMATORS[estimator].serves
-    strategy = serves[0] if len(serves) == 1 else "any"
-    return identify(graph.observe_only(*present), treatment=treatment, outcome=outcome, strategy=strategy), {}
+    if strategy == "any" and len(serves) == 1:
+        strategy = serves[0]
+    held, named = _matches(data, patterns)
+    if patterns and strategy != "mediation":
+        raise InputError(
+            f"--mediator must come with --strategy front-door or mediation; received {strategy!r}. Drop one of them."
+        )
+    columns: Columns = {named[0]: held} if named else {}
+    mediators = tuple(columns or held)
+    seen = graph.observe_only(*present, *graph.known(mediators, "the mediator"))
+    return find_estimand(seen, treatment, outcome, strategy, mediators=mediators, part=part), columns
 
 
 def _through_mediator(
@@ -234,7 +259,7 @@ def _print_effect(effect: "Effect") -> None:
     from causalvlm.intervals import CONFIDENCE
 
     say = console()
-    through = "" if effect.auc is None else f", treatment decoded with AUC {effect.auc:.3f}"
+    through = "" if effect.auc is None else f", levels decoded with AUC {effect.auc:.3f}"
     lines = [
         f"{effect.estimand.text()}",
         f"  do({effect.estimand.treatment} = {effect.treated}) against {effect.control}: {effect.value:.6g}"
@@ -250,29 +275,31 @@ def _print_effect(effect: "Effect") -> None:
 def _refute(
     data: "pd.DataFrame", graph: "CausalGraph", effect: "Effect", rng: "np.random.Generator"
 ) -> "tuple[Verdict, ...]":
-    """Refute by placebos, by the other criterion where it holds, and by columns that the graph says S is free of."""
-    from causalvlm.identification.estimands import FrontDoor, Functional
+    """Refute by placebos, by another criterion where it holds, and by columns that S or Z is free of in the graph."""
+    from causalvlm.identification.estimands import BackDoor, FrontDoor, Instrument
     from causalvlm.identification.identify import identify
     from causalvlm.refutation.refute import refute
 
     estimand = effect.estimand
-    front = isinstance(estimand, FrontDoor)
     present = [node for node in graph.nodes if node in data.columns]
     held = {node for node in effect.columns if node not in present}
     alternative = None
-    if not isinstance(estimand, Functional):  # sought only where neither criterion holds
+    comparable = isinstance(estimand, BackDoor | FrontDoor | Instrument) or getattr(estimand, "part", "") == "total"
+    if comparable:  # a formula is sought only where neither criterion holds, and a part is not the whole
         with contextlib.suppress(NotIdentifiedError):
             alternative = identify(
                 graph.observe_only(*present, *held),
                 treatment=estimand.treatment,
                 outcome=estimand.outcome,
-                strategy="back-door" if front else "front-door",
+                strategy="front-door" if isinstance(estimand, BackDoor) else "back-door",
             )
-    suspects: list[str] = []
-    if front:
-        given = {estimand.treatment, *estimand.covariates}
-        others = [node for node in present if node not in (*given, estimand.outcome, *estimand.mediators)]
-        suspects = [node for node in others if graph.d_separated(node, estimand.mediators, given=given)]
+    free, given = set[str](), set[str]()
+    if isinstance(estimand, FrontDoor):
+        free, given = {*estimand.mediators}, {estimand.treatment, *estimand.covariates}
+    if isinstance(estimand, Instrument):
+        free, given = {estimand.instrument}, {*estimand.covariates}
+    others = set(present) - free - given - {estimand.treatment, estimand.outcome}
+    suspects = sorted(node for node in others if free and graph.d_separated(node, free, given=given))
     say = console()
     with say.status("trying to refute the effect"):  # shown on a terminal only
         verdicts = refute(effect, data, rng=rng, alternative=alternative, suspects=suspects)

@@ -13,7 +13,8 @@ from cdc.files import refuse_overwrite, write_bytes
 if TYPE_CHECKING:
     from causalvlm.graphs.graph import CausalGraph
     from causalvlm.identification.cross_check import CrossCheck
-    from causalvlm.identification.estimands import Estimand, Strategy
+    from causalvlm.identification.estimands import Estimand
+    from causalvlm.identification.mediation import Part
 
 GraphArgument = Annotated[
     str,
@@ -23,6 +24,18 @@ GraphArgument = Annotated[
 ]
 TreatmentOption = Annotated[str, typer.Option(help="The node that is set.")]
 OutcomeOption = Annotated[str, typer.Option(help="The node that answers.")]
+Asked = Literal["any", "back-door", "front-door", "general", "instrument", "mediation"]
+StrategyOption = Annotated[
+    Asked,
+    typer.Option(
+        help="By which criterion or algorithm; any tries the first three in this order. An instrument has to be asked "
+        "for, as it needs an assumption that no graph shows; mediation is about a part of the effect, see --part."
+    ),
+]
+PartOption = Annotated[
+    Literal["indirect", "direct", "total"],
+    typer.Option(help="With --strategy mediation: through the mediators, past them, or both together."),
+]
 
 
 def identify(
@@ -33,10 +46,12 @@ def identify(
         list[str] | None,
         typer.Option(metavar="NODE", help="Exactly these nodes are observed, whatever the graph says; repeat."),
     ] = None,
-    strategy: Annotated[
-        Literal["any", "back-door", "front-door", "general"],
-        typer.Option(help="By which criterion or algorithm; any tries them in this order."),
-    ] = "any",
+    strategy: StrategyOption = "any",
+    mediator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NODE", help="With --strategy mediation: what it passes through; repeat."),
+    ] = None,
+    part: PartOption = "indirect",
     cross_check: Annotated[
         bool, typer.Option("--cross-check", help="Ask DoWhy as well, and say whether it agrees.")
     ] = False,
@@ -48,25 +63,25 @@ def identify(
 
     Exits with 3 where it is not: that is a result, and the JSON file holds its reason.
     """
-    from causalvlm.identification import identify as search
-
     check_json(json, force=force)
     _check_figure(figure, force=force)
     loaded = open_graph(graph)
     if observed is not None:
         loaded = loaded.observe_only(treatment, outcome, *observed)
+    if mediator and strategy != "mediation":
+        raise InputError(
+            f"--mediator must come with --strategy mediation; received the strategy {strategy!r}. Add or drop it."
+        )
     found: Estimand | NotIdentifiedError
     try:
-        found = search.identify(loaded, treatment=treatment, outcome=outcome, strategy=strategy)
+        found = find_estimand(loaded, treatment, outcome, strategy, mediators=mediator or (), part=part)
     except NotIdentifiedError as error:
         found = error
     check = _cross_check(loaded, treatment, outcome, strategy) if cross_check else None
     if isinstance(found, NotIdentifiedError):
         _print_failure(found, treatment, outcome)
     else:
-        sets = "any" if strategy == "general" else strategy
-        others = search.adjustment_sets(loaded, treatment=treatment, outcome=outcome, strategy=sets, limit=5)
-        _print_estimand(found, [other for other in others if other != found])
+        _print_estimand(found, _others(loaded, found, strategy))
     result = {"treatment": treatment, "outcome": outcome, **result_of(found)}
     if check is not None:
         _print_check(check)
@@ -76,6 +91,34 @@ def identify(
     write_result(json, result, force=force)
     if isinstance(found, NotIdentifiedError):
         raise typer.Exit(NOT_IDENTIFIED)
+
+
+def find_estimand(
+    graph: "CausalGraph",
+    treatment: str,
+    outcome: str,
+    strategy: Asked,
+    *,
+    mediators: Sequence[str],
+    part: "Part",
+) -> "Estimand":
+    """What the options --strategy, --mediator and --part ask for.
+
+    Raises:
+        NotIdentifiedError: nothing of the kind identifies it.
+
+    Example:
+        >>> find_estimand(open_graph("X -> S -> Y; X -> Y"), "X", "Y", "mediation", mediators=["S"], part="direct").part
+        'direct'
+    """
+    from causalvlm.identification.identify import identify
+    from causalvlm.identification.mediation import identify_mediation
+
+    if strategy != "mediation":
+        return identify(graph, treatment=treatment, outcome=outcome, strategy=strategy)
+    if not mediators:
+        raise InputError("--strategy mediation must be told the mediators; received none. Add --mediator NODE.")
+    return identify_mediation(graph, treatment=treatment, outcome=outcome, mediators=mediators, part=part)
 
 
 def open_graph(source: str) -> "CausalGraph":
@@ -129,10 +172,22 @@ def _failure_record(error: NotIdentifiedError) -> dict[str, object]:
     }
 
 
-def _cross_check(graph: "CausalGraph", treatment: str, outcome: str, strategy: "Strategy") -> "CrossCheck":
+def _others(graph: "CausalGraph", found: "Estimand", strategy: Asked) -> list["Estimand"]:
+    from causalvlm.identification.identify import adjustment_sets
+
+    if strategy == "mediation":
+        return []
+    sets = "any" if strategy == "general" else strategy
+    others = adjustment_sets(graph, treatment=found.treatment, outcome=found.outcome, strategy=sets, limit=5)
+    return [other for other in others if other != found]
+
+
+def _cross_check(graph: "CausalGraph", treatment: str, outcome: str, strategy: Asked) -> "CrossCheck":
     """Ask DoWhy, whose import takes seconds and is nobody's who did not ask for it."""
     from causalvlm.identification.cross_check import cross_check
 
+    if strategy == "mediation":
+        raise InputError("--cross-check must compare sets; received --strategy mediation, which has none. Drop one.")
     return cross_check(graph, treatment=treatment, outcome=outcome, strategy=strategy)
 
 
@@ -147,8 +202,10 @@ def _check_figure(path: Path | None, *, force: bool) -> None:
 def _print_estimand(found: "Estimand", others: Sequence["Estimand"]) -> None:
     say = console()
     by = "general algorithm" if found.strategy == "general" else found.strategy.replace("-", " ")
-    say.print(f"The effect of {found.treatment} on {found.outcome} is identified by the {by}:", soft_wrap=True)
-    say.print(f"  {found.text()}\n\nbecause, in this graph,", soft_wrap=True)
+    effect = f"{getattr(found, 'part', '')} effect".strip()
+    say.print(f"The {effect} of {found.treatment} on {found.outcome} is identified by the {by}:", soft_wrap=True)
+    where = "where" if found.strategy == "instrument" else "because, in this graph,"
+    say.print(f"  {found.text()}\n\n{where}", soft_wrap=True)
     for assumption in found.assumptions():
         say.print(f"  - {assumption}", soft_wrap=True)
     if others:

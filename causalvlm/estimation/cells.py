@@ -1,5 +1,6 @@
 """Counted cells of discrete columns: their means, the cells that an estimate needs, and the overlap that they show."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,6 +141,23 @@ def back_door_overlap(cells: Cells, pair: tuple[int, int]) -> Overlap:
     sizes = np.array([kish(inverse[:, a], counts[:, a]) for a in range(counts.shape[1])])
     by_stratum = np.moveaxis(cells.counts, 0, -1)[..., 0, :][None]
     return Overlap(_cells_auc(by_stratum, pair), sizes, sizes / counts.sum(0))
+
+
+def nested_overlap(cells: Cells, nested: Sequence[tuple[int, int]], pair: tuple[int, int]) -> Overlap:
+    """Overlap of the weights p(s | b, c) / p(s, a | c) over the rows of a, for each (a, b), exact from the counts.
+
+    Example:
+        >>> cells = Cells(np.full((1, 2, 2), 25.0), np.zeros((1, 2, 2, 1)), None, None)
+        >>> nested_overlap(cells, [(0, 0), (1, 0)], (1, 0)).sizes
+        array([50., 50.])
+    """
+    counts = cells.counts
+    law = counts / np.maximum(counts.sum(-1, keepdims=True), 1.0)
+    joint = counts / np.maximum(counts.sum((1, 2), keepdims=True), 1.0)
+    ratios = [np.divide(law[:, b], joint[:, a], out=np.zeros_like(law[:, b]), where=joint[:, a] > 0) for a, b in nested]
+    sizes = np.array([kish(ratio, counts[:, a]) for ratio, (a, _) in zip(ratios, nested, strict=True)])
+    rows = counts.sum((0, 2))[[a for a, _ in nested]]
+    return Overlap(_cells_auc(counts, pair), sizes, sizes / rows)
 
 
 def _cells_auc(counts: Float[np.ndarray, "_ _ _"], pair: tuple[int, int]) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from causalvlm.errors import OverlapError
-from causalvlm.estimation.spread import Contrast, Gaussian, contrast
+from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.intervals import CONFIDENCE, Z
 
 _DRAWS = 4000
@@ -48,19 +48,20 @@ class DoseCurve:
     Attributes:
         basis: from doses to the functions' values there, a row per dose.
         coefficients: of the functions.
-        covariance: of the coefficients.
+        spread: uncertainty of the coefficients.
         support: least and greatest dose that enough rows stand behind.
         observed: percentiles of the doses as they were observed; empty where nobody said.
 
     Example:
-        >>> line = line_through((0.0, 1.0), np.array([2.0, 5.0]), np.eye(2) / 100, support=(-1.0, 3.0))
+        >>> from causalvlm.estimation.spread import Gaussian
+        >>> line = line_through((0.0, 1.0), np.array([2.0, 5.0]), Gaussian(np.eye(2) / 100), support=(-1.0, 3.0))
         >>> line.contrast(3.0, 1.0).value, line.at(np.array([2.0])).means
         (6.0, array([8.]))
     """
 
     basis: Basis
     coefficients: Doses
-    covariance: Float[np.ndarray, "_ _"]
+    spread: Spread
     support: tuple[float, float]
     observed: Doses = field(default_factory=lambda: np.empty(0))
 
@@ -84,8 +85,8 @@ class DoseCurve:
         self._require_supported(doses)
         rows = self.basis(doses)
         means = rows @ self.coefficients
-        deviation = np.sqrt(np.maximum(np.einsum("dk,kl,dl->d", rows, self.covariance, rows), 0.0))
-        values, vectors = np.linalg.eigh(self.covariance)
+        deviation = np.sqrt(np.maximum(np.einsum("dk,kl,dl->d", rows, self.spread.covariance, rows), 0.0))
+        values, vectors = np.linalg.eigh(self.spread.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         draws = np.abs(rows @ root @ np.random.default_rng(0).normal(size=(len(root), _DRAWS)))
         scale = np.where(deviation > 0, deviation, 1.0)[:, None]
@@ -108,7 +109,7 @@ class DoseCurve:
         ends = np.array([treated, control], dtype=float)
         self._require_supported(ends)
         rows = self.basis(ends)
-        return contrast(self.coefficients, rows[0] - rows[1], Gaussian(self.covariance))
+        return contrast(self.coefficients, rows[0] - rows[1], self.spread)
 
     def _require_supported(self, doses: Doses) -> None:
         low, high = self.support
@@ -124,14 +125,16 @@ class DoseCurve:
 def line_through(
     settings: tuple[float, float],
     means: Doses,
-    covariance: Float[np.ndarray, "_ _"],
+    spread: Spread,
     *,
     support: tuple[float, float],
 ) -> DoseCurve:
     """The line through the means at two settings.
 
     Example:
-        >>> line_through((1.0, 3.0), np.array([0.0, 4.0]), np.eye(2), support=(0.0, 9.0)).contrast(2.0, 1.0).value
+        >>> from causalvlm.estimation.spread import Gaussian
+        >>> spread = Gaussian(np.eye(2))
+        >>> line_through((1.0, 3.0), np.array([0.0, 4.0]), spread, support=(0.0, 9.0)).contrast(2.0, 1.0).value
         2.0
     """
     first, second = settings
@@ -140,4 +143,4 @@ def line_through(
         along = (doses - first) / (second - first)
         return np.column_stack([1 - along, along])
 
-    return DoseCurve(basis, means, covariance, support)
+    return DoseCurve(basis, means, spread, support)

@@ -29,6 +29,7 @@ from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, Matrix, Predict, least_squares
 from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS, kish
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.spread import from_influence
 
 _GRID = 25  # doses at which mu is averaged over Z; between them m is a cubic
 _DENSITY_GRID = 400
@@ -55,7 +56,7 @@ class DoseResponse:
 
     Example:
         >>> from causalvlm.estimation.curve import line_through
-        >>> line = line_through((0.0, 1.0), np.zeros(2), np.eye(2), support=(0.0, 1.0))
+        >>> line = line_through((0.0, 1.0), np.zeros(2), from_influence(np.eye(2)), support=(0.0, 1.0))
         >>> DoseResponse(line, np.zeros((9, 2)), np.full(2, 40.0), np.ones(2)).curve.support
         (0.0, 1.0)
     """
@@ -123,7 +124,7 @@ def dose_response(
     influence += (design * (averaged - design @ outline)[:, None]) @ inverse
     influence += (along - along.mean(0)) @ (inverse @ (design.T @ pull / rows)).T
 
-    curve = DoseCurve(basis, outline + correction, influence.T @ influence / rows**2, near.support())
+    curve = DoseCurve(basis, outline + correction, from_influence(influence), near.support())
     sizes = np.array([near.size(dose) for dose in settings])
     shares = np.array([near.size(dose) / max(len(near.ratios(dose)), 1) for dose in settings])
     notes = (*density_notes, *judged.notes("model of the outcome"), *near.notes(settings))

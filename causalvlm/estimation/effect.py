@@ -15,7 +15,8 @@ from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.guards import overlap_warnings, require_overlap
 from causalvlm.estimation.learners import Learners, Model
-from causalvlm.estimation.problem import Problem, read_columns, read_problem
+from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.roles import read_columns
 from causalvlm.estimation.sample import Level, find_level
 from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.identification.estimands import Estimand
@@ -49,10 +50,12 @@ class Effect:
     """An estimated effect and what it rests on.
 
     Attributes:
-        value: E[Y | do(treated)] - E[Y | do(control)]; of the probability of the last class if Y is categorical.
+        value: E[Y | do(treated)] - E[Y | do(control)]; of the probability of the last class if Y is categorical. By an
+            instrument with two levels, of the units that it moves, as a warning says.
         low: lower end of the 95 per cent interval.
         high: upper end.
-        do_means: E[Y | do(level)] for every level.
+        do_means: E[Y | do(level)] for every level; of a part of an effect, with what that part does not move held at
+            control (direct) or at treated (indirect).
         treated: the level that `value` compares.
         control: the level that it is compared with.
         estimator: the estimator that was run.
@@ -60,7 +63,8 @@ class Effect:
         n: rows of the table.
         effective_sample_size: rows that the estimate behaves like having, after weighting for overlap.
         effective_share: that size as a share of the rows it could be: of the rarer level's where it rests on its rows.
-        auc: treated against control decoded from the mediator (or the adjustment set); None for a continuous X.
+        auc: treated against control decoded from the mediator (or the adjustment set), or the levels of a binary
+            instrument from the covariates; None for a continuous X.
         warnings: what a reader must know, one sentence or two each.
         checks: what the fit found when it held its own models beside richer ones; none where cells are counted.
         distribution: class probabilities for every level, if Y is categorical.
@@ -232,7 +236,8 @@ def estimate_effect(
 
     The default estimator follows the data: the plug-in when every column but the outcome is discrete and its cells
     hold `5` rows on average; otherwise the doubly robust one (one-step or AIPW); when the treatment is continuous, one
-    slope (two-stage or partially-linear), whose assumptions are tested. All of them are in the table
+    slope (two-stage or partially-linear), whose assumptions are tested. An instrument gives one slope, or the effect on
+    the units that it moves where it and the treatment have two levels. All of them are in the table
     `causalvlm.estimation.estimators.ESTIMATORS`, formulas and sources in a module for each.
 
     Args:
@@ -240,7 +245,8 @@ def estimate_effect(
         estimand: what `identify` returned.
         rng: for bootstrap draws and fold assignment, or a seed; the same state gives the same numbers.
         estimator: 'plug-in', 'two-stage' or 'one-step' for a front door; 'plug-in', 'outcome-regression',
-            'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door.
+            'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door; 'two-stage-least-squares' or
+            'local-effect' for an instrument; 'plug-in' or 'nested-regressions' for a part of an effect.
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
@@ -338,7 +344,7 @@ def _curve(problem: Problem, fitted: Fit) -> DoseCurve | None:
     doses, settings = problem.arms.doses(), problem.arms.settings[:, 0]
     ends = float(settings[0]), float(settings[1])
     support = float(doses.min()), float(doses.max())
-    line = fitted.curve or line_through(ends, fitted.means[:, 0], fitted.spread.covariance, support=support)
+    line = fitted.curve or line_through(ends, fitted.means[:, 0], fitted.spread, support=support)
     return replace(line, observed=np.quantile(doses, np.linspace(0, 1, 101)))
 
 

@@ -35,8 +35,9 @@ class Estimator:
         serves: the criteria whose effects it estimates.
         treatment: "levels" if the treatment must have few of them, "amounts" if it must be continuous, or "any".
         outcome: "numeric" if the outcome must be a number, "any" if it may be a category.
-        rows: what its effective sample size says: exact "cells", the "weights" of a model, or the "variance" that
-            linear regressors leave over. Counted cells need no guard against extrapolation.
+        rows: what its effective sample size says: exact "cells", the "weights" of a model, the "variance" that linear
+            regressors leave over, or what an instrument has "moved". Counted cells need no guard against extrapolation,
+            and a weak instrument is refused where its interval is made.
         about: one line for a user.
         default_for: the data for which it is chosen; None if it has to be asked for.
         analytic: as `run`, with influence functions in place of a bootstrap; None if `run` has them.
@@ -51,7 +52,7 @@ class Estimator:
     serves: "tuple[Door, ...]"
     treatment: Literal["levels", "amounts", "any"]
     outcome: Literal["numeric", "any"]
-    rows: Literal["cells", "weights", "variance"]
+    rows: Literal["cells", "weights", "variance", "moved"]
     about: str
     default_for: "Data | None" = None
     analytic: "Callable[[Problem], Fit] | None" = None
@@ -157,6 +158,24 @@ def _ipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
     return ipw.run(problem, rng=rng)
 
 
+def _two_stage_least_squares(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
+    from causalvlm.estimation import two_stage_least_squares
+
+    return two_stage_least_squares.run(problem, rng=rng)
+
+
+def _local_effect(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
+    from causalvlm.estimation import local_effect
+
+    return local_effect.run(problem, rng=rng)
+
+
+def _nested_regressions(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
+    from causalvlm.estimation import nested_regressions
+
+    return nested_regressions.run(problem, rng=rng)
+
+
 def _aipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
     from causalvlm.estimation import aipw
 
@@ -166,7 +185,7 @@ def _aipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
 ESTIMATORS: Mapping[str, Estimator] = {
     "plug-in": Estimator(
         _plug_in,
-        serves=("front-door", "back-door", "general"),
+        serves=("front-door", "back-door", "general", "mediation"),
         treatment="levels",
         outcome="any",
         rows="cells",
@@ -237,6 +256,34 @@ ESTIMATORS: Mapping[str, Estimator] = {
         about="doubly robust: both together",
         default_for="levels",
         learners=True,
+    ),
+    "two-stage-least-squares": Estimator(
+        _two_stage_least_squares,
+        serves=("instrument",),
+        treatment="any",
+        outcome="numeric",
+        rows="moved",
+        about="one slope, by what the instrument moves",
+        default_for="amounts",
+    ),
+    "local-effect": Estimator(
+        _local_effect,
+        serves=("instrument",),
+        treatment="levels",
+        outcome="numeric",
+        rows="weights",
+        about="doubly robust, on the units that a binary instrument moves",
+        default_for="levels",
+        learners=True,
+    ),
+    "nested-regressions": Estimator(
+        _nested_regressions,
+        serves=("mediation",),
+        treatment="levels",
+        outcome="numeric",
+        rows="weights",
+        about="linear models of outcome and mediator, one of each treatment level",
+        default_for="levels",
     ),
 }
 """In the order in which they are offered."""

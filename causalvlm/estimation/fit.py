@@ -100,7 +100,7 @@ def from_curve(
 
     Example:
         >>> from causalvlm.estimation.curve import line_through
-        >>> line = line_through((0.0, 1.0), np.array([2.0, 5.0]), np.eye(2), support=(0.0, 1.0))
+        >>> line = line_through((0.0, 1.0), np.array([2.0, 5.0]), from_influence(np.eye(2)), support=(0.0, 1.0))
         >>> from_curve(line, np.zeros((9, 2)), np.array([0.5]), np.array([4.0]), np.array([0.5])).means
         array([[3.5]])
     """

@@ -33,19 +33,28 @@ def require_overlap(fitted: Fit, estimator: Estimator, problem: Problem) -> None
         >>> require_overlap(fitted, ESTIMATORS["plug-in"], problem)
         Traceback (most recent call last):
         ...
-        causalvlm.errors.OverlapError: the treatment levels must overlap in the adjustment set: ...
+        causalvlm.errors.OverlapError: the levels of 'X' must overlap in the adjustment set: ...
     """
+    if estimator.rows == "moved":
+        return
     rows, share, auc = min([fitted.effective_sample_size, *problem.arms.rows()]), fitted.share, fitted.auc
     extrapolated = decoded_above(LARGEST_AUC, auc, estimator)
     if rows >= FEWEST_EFFECTIVE_ROWS and share >= SMALLEST_SHARE and not extrapolated:
         return
-    through = {"front-door": "mediator", "back-door": "adjustment set", "general": "formula's cells"}[problem.door]
-    decoded = "" if auc is None else f", AUC of {problem.roles.treatment!r} decoded from the {through} {auc:.3f}"
+    through = {
+        "front-door": "mediator",
+        "back-door": "adjustment set",
+        "general": "formula's cells",
+        "instrument": "covariates",
+        "mediation": "mediator",
+    }[problem.door]
+    name = (problem.roles.instruments or (problem.roles.treatment,))[0]
+    decoded = "" if auc is None else f", AUC of {name!r} decoded from the {through} {auc:.3f}"
     raise OverlapError(
-        f"the treatment levels must overlap in the {through}: at least {FEWEST_EFFECTIVE_ROWS:.0f} effective rows of "
+        f"the levels of {name!r} must overlap in the {through}: at least {FEWEST_EFFECTIVE_ROWS:.0f} effective rows of "
         f"each level, a share of {SMALLEST_SHARE:.0%} and, for a modelled effect, an AUC up to {LARGEST_AUC}; received "
-        f"{rows:.1f} effective rows, a share of {share:.1%}{decoded}. Use a coarser treatment, variables that reveal "
-        "it less, or more rows.",
+        f"{rows:.1f} effective rows, a share of {share:.1%}{decoded}. Use coarser levels, variables that reveal it "
+        "less, or more rows.",
         effective_sample_size=rows,
         auc=auc,
     )
@@ -73,9 +82,9 @@ def overlap_warnings(fitted: Fit, estimator: Estimator) -> tuple[str, ...]:
         >>> overlap_warnings(fitted, ESTIMATORS["two-stage"])[0][:38]
         'overlap is thin: 50 effective rows (5.'
     """
-    if fitted.share >= WARN_SHARE and not decoded_above(WARN_AUC, fitted.auc, estimator):
+    if estimator.rows == "moved" or (fitted.share >= WARN_SHARE and not decoded_above(WARN_AUC, fitted.auc, estimator)):
         return ()
-    decoded = "" if fitted.auc is None else f" and the treatment is decoded with AUC {fitted.auc:.3f}"
+    decoded = "" if fitted.auc is None else f" and the levels are decoded with AUC {fitted.auc:.3f}"
     return (
         f"overlap is thin: {fitted.effective_sample_size:.0f} effective rows ({fitted.share:.1%}){decoded}. "
         "The estimate leans on few rows or on its models; read it with the refutations.",

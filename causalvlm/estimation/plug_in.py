@@ -1,5 +1,8 @@
 """Plug-in estimators for discrete variables: the identifying sum itself, on the observed frequencies."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -11,6 +14,7 @@ from causalvlm.estimation.cells import (
     count_cells,
     front_door_overlap,
     needed,
+    nested_overlap,
     require_cells,
 )
 from causalvlm.estimation.fit import Fit, from_overlap
@@ -19,8 +23,11 @@ from causalvlm.estimation.overlap import Overlap
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels
 from causalvlm.estimation.spread import Draws
+from causalvlm.identification.estimands import Functional
 
 Probabilities = Float[np.ndarray, "*_ _ _ _"]
+Means = Callable[[Probabilities, Float[np.ndarray, "*_ _ _ _ _"]], Float[np.ndarray, "*_ _ _"]]
+"""From P(c, x, s), or counts, and E[Y | c, x, s] to a mean for each setting, a column for each class of the outcome."""
 
 
 def front_door_means(joint: Probabilities, outcome: Float[np.ndarray, "*_ _ _ _ _"]) -> Float[np.ndarray, "*_ _ _"]:
@@ -59,18 +66,38 @@ def back_door_means(joint: Probabilities, outcome: Float[np.ndarray, "*_ _ _ _ _
     return np.einsum("...c,...cask->...ak", weights, outcome)
 
 
-def bootstrap_means(cells: Cells, *, front_door: bool, rng: np.random.Generator) -> Float[np.ndarray, "_ _ _"]:
+def nested_means(
+    joint: Probabilities, outcome: Float[np.ndarray, "*_ _ _ _ _"], *, nested: Sequence[tuple[int, int]]
+) -> Float[np.ndarray, "*_ _ _"]:
+    """E[Y(a, S(b))] = sum_c p(c) sum_s p(s | b, c) E[Y | a, s, c] for each (a, b) (Pearl, UAI 2001, theorem 2).
+
+    Args:
+        joint: P(c, x, s), or counts; further axes in front are copies of the problem.
+        outcome: E[Y | c, x, s], one column per outcome class at the end.
+        nested: the levels that outcome and mediator see.
+
+    Example:
+        >>> nested_means(np.full((1, 2, 2), 0.25), np.arange(4.0).reshape(1, 2, 2, 1), nested=[(0, 0), (1, 0)])[:, 0]
+        array([0.5, 2.5])
+    """
+    weights = joint.sum((-2, -1)) / joint.sum((-3, -2, -1))[..., None]
+    law = joint / np.maximum(joint.sum(-1, keepdims=True), np.finfo(float).tiny)
+    seen, of = (list(levels) for levels in zip(*nested, strict=True))
+    return np.einsum("...c,...cas,...cask->...ak", weights, law[..., of, :], outcome[..., seen, :, :])
+
+
+def bootstrap_means(cells: Cells, means: Means, *, rng: np.random.Generator) -> Float[np.ndarray, "_ _ _"]:
     """Do-means on bootstrap tables, axes draw, level, outcome column; tables with an empty cell are left out.
 
     Example:
         >>> finest = np.full((1, 2, 1, 1), 50.0)
         >>> cells = Cells(finest[..., 0], 0 * finest, finest, np.zeros((1, 1)))
-        >>> bootstrap_means(cells, front_door=True, rng=np.random.default_rng(0)).shape
+        >>> bootstrap_means(cells, front_door_means, rng=np.random.default_rng(0)).shape
         (2000, 2, 1)
     """
     if cells.finest is None or cells.scores is None:
         raise ValueError("the multinomial bootstrap needs a discrete outcome")
-    means, empty = front_door_means if front_door else back_door_means, ~needed(cells.counts)
+    empty = ~needed(cells.counts)
     drawn: list[Float[np.ndarray, "_ _ _"]] = []
     for tables in multinomial_batches(cells.finest, rng=rng):
         counts = tables.sum(-1)
@@ -132,6 +159,37 @@ def back_door_influence(
     return own / treatment[c] * (outcome[:, None] - mu[c]) + mu[c] - psi
 
 
+def nested_influence(
+    cells: Cells,
+    place: tuple[Int[np.ndarray, " rows"], ...],
+    outcome: Float[np.ndarray, " rows"],
+    *,
+    nested: Sequence[tuple[int, int]],
+) -> Float[np.ndarray, "rows _"]:
+    """Efficient influence function of each E[Y(a, S(b))] (Tchetgen Tchetgen, Shpitser, Annals of Statistics 40, 2012).
+
+    Example:
+        >>> x = Levels("X", np.array([0, 0, 1, 1]), (0, 1))
+        >>> s = Levels("S", np.array([0, 1, 0, 1]), (0, 1))
+        >>> one = Levels("", np.zeros(4, dtype=int), ("all",))
+        >>> cells = count_cells(one, x, s, np.arange(4.0), nominal=False)
+        >>> nested_influence(cells, (one.codes, x.codes, s.codes), np.arange(4.0), nested=[(0, 1), (1, 1)]).mean(0)
+        array([0., 0.])
+    """
+    c, x, s = place
+    counts, mu = cells.counts, cell_means(cells)[..., 0]
+    treatment = counts.sum(-1) / counts.sum((-2, -1))[:, None]
+    law = counts / np.maximum(counts.sum(-1, keepdims=True), 1.0)
+    columns: list[Float[np.ndarray, " rows"]] = []
+    for a, b in nested:
+        eta = (law[:, b] * mu[:, a]).sum(-1)
+        weight = (x == a) * law[c, b, s] / np.where(x == a, law[c, a, s] * treatment[c, a], 1.0)
+        moved = (x == b) / treatment[c, b] * (mu[c, a, s] - eta[c])
+        psi = counts.sum((1, 2)) @ eta / counts.sum()
+        columns.append(weight * (outcome - mu[c, a, s]) + moved + eta[c] - psi)
+    return np.column_stack(columns)
+
+
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     """The identifying sum on a problem whose treatment has few levels; bootstrapped where the outcome can be counted.
 
@@ -147,13 +205,13 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(problem, rng=rng).means.shape
         (2, 1)
     """
-    if problem.roles.functional:
-        return run_functional(problem, problem.roles.functional, rng=rng)
+    if isinstance(problem.estimand, Functional):
+        return run_functional(problem, problem.estimand, rng=rng)
     cells = _count(problem)
     if cells.finest is None:
         return _analytic(problem, cells)
     overlap = _overlap(problem, cells)
-    draws = bootstrap_means(cells, front_door=problem.front_door, rng=rng)
+    draws = bootstrap_means(cells, _formula(problem), rng=rng)
     rows, share = overlap.worst(problem.arms.pair)
     outcome = problem.counted_outcome
     classes = outcome.labels if isinstance(outcome, Levels) and problem.categorical else None
@@ -172,17 +230,21 @@ def run_analytic(problem: Problem) -> Fit:
         >>> run_analytic(read_problem(table, FrontDoor("X", "Y", ("S",)))).influence.shape
         (2000, 2)
     """
-    if problem.roles.functional:
-        return functional_influence(problem, problem.roles.functional)
+    if isinstance(problem.estimand, Functional):
+        return functional_influence(problem, problem.estimand)
     return _analytic(problem, _count(problem))
 
 
 def _analytic(problem: Problem, cells: Cells) -> Fit:
     places = (problem.strata.codes, problem.codes, problem.mediator_levels.codes)
-    influence = front_door_influence if problem.front_door else back_door_influence
-    overlap = _overlap(problem, cells)
-    means, pair = _means(problem, cells)[:, 0], problem.arms.pair
-    return from_overlap(means, influence(cells, places, problem.outcome), overlap, pair)
+    match problem.door:
+        case "front-door":
+            influence = front_door_influence(cells, places, problem.outcome)
+        case "mediation":
+            influence = nested_influence(cells, places, problem.outcome, nested=problem.nested)
+        case _:
+            influence = back_door_influence(cells, places, problem.outcome)
+    return from_overlap(_means(problem, cells)[:, 0], influence, _overlap(problem, cells), problem.arms.pair)
 
 
 def _count(problem: Problem) -> Cells:
@@ -192,10 +254,25 @@ def _count(problem: Problem) -> Cells:
     return cells
 
 
+def _formula(problem: Problem) -> Means:
+    match problem.door:
+        case "front-door":
+            return front_door_means
+        case "mediation":
+            return partial(nested_means, nested=problem.nested)
+        case _:
+            return back_door_means
+
+
 def _means(problem: Problem, cells: Cells) -> Float[np.ndarray, "_ _"]:
-    means = front_door_means if problem.front_door else back_door_means
-    return means(cells.counts, cell_means(cells))
+    return _formula(problem)(cells.counts, cell_means(cells))
 
 
 def _overlap(problem: Problem, cells: Cells) -> Overlap:
-    return (front_door_overlap if problem.front_door else back_door_overlap)(cells, problem.arms.pair)
+    match problem.door:
+        case "front-door":
+            return front_door_overlap(cells, problem.arms.pair)
+        case "mediation":
+            return nested_overlap(cells, problem.nested, problem.arms.pair)
+        case _:
+            return back_door_overlap(cells, problem.arms.pair)

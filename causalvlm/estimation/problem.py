@@ -1,6 +1,6 @@
 """The question put to a table, with every column read once: who plays which part, and what an estimator sees of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from causalvlm.errors import InputError
 from causalvlm.estimation.arms import Arms, read_arms
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
+from causalvlm.estimation.roles import Roles, roles
 from causalvlm.estimation.sample import (
     Level,
     Levels,
@@ -24,9 +25,8 @@ from causalvlm.estimation.sample import (
     matrix,
     numbers,
 )
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Functional
-
-Door = Literal["front-door", "back-door", "general"]
+from causalvlm.identification.criteria import Door
+from causalvlm.identification.estimands import Estimand, FrontDoor, Mediation
 
 Data = Literal["cells", "levels", "amounts"]
 """Discrete columns with enough rows in their cells, a treatment with levels, or a continuous treatment."""
@@ -36,113 +36,13 @@ _ROWS_PER_CELL = 5
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Which columns play which part.
-
-    Attributes:
-        treatment: column of the treatment.
-        outcome: column of the outcome.
-        mediators: columns that hold the mediator; none for a back door.
-        covariates: columns that hold the adjustment set, the front door's covariates or a formula's other nodes.
-        front_door: whether the effect is read through the mediators.
-        functional: the formula, where neither door serves.
-
-    Example:
-        >>> roles(BackDoor("X", "Y", ("Z",)), {}).covariates
-        ('Z',)
-    """
-
-    treatment: str
-    outcome: str
-    mediators: tuple[str, ...]
-    covariates: tuple[str, ...]
-    front_door: bool
-    functional: Functional | None = None
-
-    def all(self) -> tuple[str, ...]:
-        """Every column in use.
-
-        Example:
-            >>> roles(BackDoor("X", "Y", ("Z",)), {}).all()
-            ('X', 'Y', 'Z')
-        """
-        return (self.treatment, self.outcome, *self.mediators, *self.covariates)
-
-
-def read_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The columns that hold each node, as tuples of their own.
-
-    Raises:
-        InputError: if there is no mapping, or a node is not given a list of at least one column.
-
-    Example:
-        >>> read_columns({"S": ["S0", "S1"]})
-        {'S': ('S0', 'S1')}
-    """
-    if not isinstance(columns, Mapping):
-        raise InputError(
-            f"columns= must map nodes to lists of columns; received {columns!r}. Write columns={{'S': ['S0', 'S1']}}."
-        )
-    held: dict[str, tuple[str, ...]] = {}
-    for node, names in columns.items():
-        if isinstance(names, str) or not isinstance(names, Iterable) or not tuple(names):
-            meant = names if isinstance(names, str) and names else node
-            raise InputError(
-                f"columns= must give every node a list of at least one column; received {names!r} for {node!r}. Write "
-                f"columns={{{node!r}: [{meant!r}]}}, or leave it out if the column has the node's name."
-            )
-        held[node] = tuple(names)
-    return held
-
-
-def roles(estimand: Estimand, columns: Mapping[str, Sequence[str]]) -> Roles:
-    """Columns of each part of the estimand; a node without an entry in `columns` is held by the column of its name.
-
-    Raises:
-        InputError: if a node is unknown to the estimand, or treatment or outcome is given several columns, or there is
-            no estimand.
-
-    Example:
-        >>> roles(FrontDoor("X", "Y", ("S",)), {"S": ["S0", "S1"]}).mediators
-        ('S0', 'S1')
-    """
-    if not isinstance(estimand, Estimand):
-        raise InputError(
-            f"the estimand must be what identify returned; received {estimand!r}. Write estimate_effect(table, "
-            "identify(graph, 'X', 'Y'))."
-        )
-    match estimand:
-        case FrontDoor():
-            mediators, covariates = estimand.mediators, estimand.covariates
-        case BackDoor():
-            mediators, covariates = (), estimand.adjustment
-        case Functional():
-            mediators, covariates = (), estimand.others
-    nodes = (estimand.treatment, estimand.outcome, *mediators, *covariates)
-    stray = [node for node in columns if node not in nodes]
-    if stray:
-        raise InputError(f"columns= must map nodes of the estimand; received {stray[0]!r}. Nodes: {', '.join(nodes)}.")
-    given = read_columns(columns)
-
-    def held(names: Sequence[str]) -> tuple[str, ...]:
-        return tuple(column for name in names for column in given.get(name, (name,)))
-
-    single = {node: held([node]) for node in (estimand.treatment, estimand.outcome)}
-    for node, found in single.items():
-        if len(found) != 1:
-            raise InputError(f"treatment and outcome must be one column each; received {len(found)} for {node!r}.")
-    treatment, outcome = single[estimand.treatment][0], single[estimand.outcome][0]
-    functional = estimand if isinstance(estimand, Functional) else None
-    return Roles(treatment, outcome, held(mediators), held(covariates), isinstance(estimand, FrontDoor), functional)
-
-
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A checked table, the part of each column, and what has been read of them; each is read on first use and kept.
 
     Attributes:
         table: the data; never changed.
+        estimand: the identified quantity.
         roles: which column plays which part.
         arms: the settings of the treatment.
         learners: models of one's own for the nuisance functions.
@@ -157,6 +57,7 @@ class Problem:
     """
 
     table: pd.DataFrame
+    estimand: Estimand
     roles: Roles
     arms: Arms
     learners: Learners = NO_LEARNERS
@@ -170,6 +71,7 @@ class Problem:
             InputError: if a compared level of the treatment does not occur there.
 
         Example:
+        >>> from causalvlm.identification.estimands import BackDoor
             >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.5, 1.5]})
             >>> read_problem(table, BackDoor("X", "Y", ())).on(table.iloc[2:]).rows
             2
@@ -187,6 +89,7 @@ class Problem:
             order: the row that each row takes them from.
 
         Example:
+        >>> from causalvlm.identification.estimands import BackDoor
             >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.5, 1.5]})
             >>> read_problem(table, BackDoor("X", "Y", ())).reordered(["Y"], np.array([3, 2, 1, 0])).outcome
             array([1.5, 0.5, 1. , 0. ])
@@ -198,6 +101,7 @@ class Problem:
         read = {
             ("mediator", "mediator_levels"): parts.mediators,
             ("covariates", "strata"): parts.covariates,
+            ("instrument",): parts.instruments,
             ("outcome", "counted_outcome"): (parts.outcome,),
         }
         for properties, of in read.items():
@@ -209,6 +113,7 @@ class Problem:
         """What does not depend on the outcome: made on first use, and shared by problems that differ in it alone.
 
         Example:
+        >>> from causalvlm.identification.estimands import BackDoor
             >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "Y": [0.0, 1.0, 0.5, 1.5]})
             >>> problem = read_problem(table, BackDoor("X", "Y", ()))
             >>> problem.once("share", lambda: 0.5), problem.reordered(["Y"], np.arange(4)).once("share", lambda: 0.7)
@@ -226,24 +131,49 @@ class Problem:
     @property
     def front_door(self) -> bool:
         """Whether the effect is read through the mediators."""
-        return self.roles.front_door
+        return self.door == "front-door"
 
     @property
     def door(self) -> Door:
         """The criterion that identifies the effect."""
-        if self.roles.functional:
-            return "general"
-        return "front-door" if self.front_door else "back-door"
+        return self.estimand.strategy
+
+    @property
+    def through_mediators(self) -> bool:
+        """Whether all that is estimated passes through mediators, and would end with them."""
+        through = self.front_door or (isinstance(self.estimand, Mediation) and self.estimand.part == "indirect")
+        return through and bool(self.roles.mediators)
+
+    @property
+    def nested(self) -> tuple[tuple[int, int], ...]:
+        """For each setting, the levels that outcome and mediators see; they differ in a part of an effect.
+
+        Raises:
+            InputError: if the treatment is continuous.
+        """
+        treated, control = self.arms.pair
+        arms = range(len(self.arms.coded().labels))
+        match self.estimand:
+            case Mediation(part="indirect"):
+                return tuple((treated, arm) for arm in arms)
+            case Mediation(part="direct"):
+                return tuple((arm, control) for arm in arms)
+            case _:
+                return tuple((arm, arm) for arm in arms)
 
     @cached_property
     def data(self) -> Data:
         """The kind of data by which an estimator is chosen."""
-        if self.roles.functional or (self.front_door and not self.roles.mediators):  # P(Y), whatever X is
+        if self.door == "general" or (self.front_door and not self.roles.mediators):  # P(Y), whatever X is
             return "cells"
-        if self.arms.levels is None:
+        if self.door == "instrument":
+            return "levels" if self.binary_instrument else "amounts"
+        if self.arms.levels is None and self.door != "mediation":  # whose estimators take levels only, and say so
             return "amounts"
         beside = (*self.roles.mediators, *self.roles.covariates)
         if self.learners or not all(is_discrete(self.table, name) for name in beside):
+            return "levels"
+        if self.arms.levels is None:
             return "levels"
         codes = self.strata.codes * len(self.mediator_levels.labels) + self.mediator_levels.codes
         cells = len(self.arms.labels) * len(pd.unique(codes))
@@ -267,6 +197,17 @@ class Problem:
     def covariates(self) -> Float[np.ndarray, "rows _"]:
         """The covariates, or the adjustment set, as numbers."""
         return matrix(self.table, self.roles.covariates)
+
+    @cached_property
+    def instrument(self) -> Float[np.ndarray, "rows _"]:
+        """The instrument as numbers, one 0/1 column per level but the first where it is discrete."""
+        return matrix(self.table, self.roles.instruments)
+
+    @property
+    def binary_instrument(self) -> bool:
+        """Whether treatment and instrument have two levels each, so that units either follow the instrument or not."""
+        names = (self.roles.treatment, *self.roles.instruments)
+        return len(names) == 2 and all(self.table[name].nunique() == 2 for name in names)
 
     @cached_property
     def mediator_levels(self) -> Levels:
@@ -338,22 +279,26 @@ def read_problem(
         InputError: a mistake in the table or the arguments.
 
     Example:
+        >>> from causalvlm.identification.estimands import BackDoor
         >>> table = pd.DataFrame({"X": ["a", "b"] * 10, "Z": [0, 0, 1, 1] * 5, "Y": range(20)})
         >>> read_problem(table, BackDoor("X", "Y", ("Z",))).data
         'cells'
     """
     parts = roles(estimand, columns or {})
-    if parts.front_door and not parts.mediators:  # nothing carries an effect, so nothing has to be held fixed
-        parts = Roles(parts.treatment, parts.outcome, (), (), front_door=True)
+    if (
+        isinstance(estimand, FrontDoor) and not parts.mediators
+    ):  # nothing carries an effect: nothing is to be held fixed
+        parts = replace(parts, covariates=())
     check_columns(table, parts.all())
     _require_distinct_columns(parts)
     arms = read_arms(table, parts.treatment, treated, control)
-    if parts.mediators and all(is_constant(table, name) for name in parts.mediators):
-        raise InputError(
-            f"the mediator must vary; received one value of {', '.join(parts.mediators[:3])} in all {len(table)} rows. "
-            "A constant carries no effect: check the column, or the filter that made the table."
-        )
-    return Problem(table, parts, arms, learners, check_fixable(table, (*parts.mediators, *parts.covariates)))
+    for role, names in (("mediator", parts.mediators), ("instrument", parts.instruments)):
+        if names and all(is_constant(table, name) for name in names):
+            raise InputError(
+                f"the {role} must vary; received one value of {', '.join(names[:3])} in all {len(table)} rows. "
+                "A constant carries no effect: check the column, or the filter that made the table."
+            )
+    return Problem(table, estimand, parts, arms, learners, check_fixable(table, parts.all()[2:]))
 
 
 def _require_distinct_columns(parts: Roles) -> None:

@@ -201,9 +201,9 @@ class Sensitivity:
 def sensitivity(effect: Effect, table: pd.DataFrame) -> Sensitivity:
     """How strong a violation of each assumption would have to be to explain an effect away, in the linear model.
 
-    For a back door: a hidden cause of X and Y. For a front door: a direct path from X to Y; a hidden cause of S and Y;
-    and one of X and S, which reaches Y too, as it meets there what confounds X and Y. Strengths are shares of residual
-    variance (partial R^2).
+    For a back door: a hidden cause of X and Y; for an instrument, one of Z and Y. For a front door: a direct path from
+    X to Y; a hidden cause of S and Y; and one of X and S, which reaches Y too, as it meets there what confounds X and
+    Y. Strengths are shares of residual variance (partial R^2).
 
     Args:
         effect: what `estimate_effect` returned.
@@ -246,16 +246,21 @@ def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
         ['U']
     """
     parts = problem.roles
-    if problem.categorical or parts.functional or (parts.front_door and not parts.mediators):
+    several = problem.instrument.shape[1] > 1
+    unserved = several or problem.door in ("general", "mediation") or (problem.front_door and not parts.mediators)
+    if problem.categorical or unserved:
         raise InputError(
-            "sensitivity needs a numeric outcome, and an effect by the back door or through a mediator; received "
-            f"{effect.estimand.text()}. Code one class as 0/1, or ask of another estimand."
+            "sensitivity needs a numeric outcome, and an effect by the back door, through a mediator or by an "
+            f"instrument of one column; received {effect.estimand.text()}. Code one class as 0/1, or ask of another "
+            "estimand."
         )
+    if parts.instruments:
+        return Sensitivity(effect.value, _instrument(problem))
     arms = problem.arms
     treated, control = arms.pair
     shift = np.zeros(problem.given.shape[1])
     shift[1 : 1 + arms.design.shape[1]] = arms.settings[treated] - arms.settings[control]
-    scenarios = _front_door if parts.front_door else _back_door
+    scenarios = _front_door if problem.front_door else _back_door
     return Sensitivity(effect.value, scenarios(effect, problem, shift))
 
 
@@ -265,6 +270,17 @@ def _back_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"])
     links = (Link(line.slope(), 0, 1),)
     benchmarks = {name: line.benchmark(columns) for name, columns in _covariates(problem).items()}
     return (Scenario("a hidden cause", ends, links, effect.value, effect.standard_error, 0.0, benchmarks),)
+
+
+def _instrument(problem: Problem) -> tuple[Scenario, ...]:
+    """The effect is zero where the slope of Y on Z is, given the covariates (Cinelli, Hazlett, "... IV", 2022)."""
+    parts, width = problem.roles, problem.covariates.shape[1]
+    design = np.hstack([np.ones((problem.rows, 1)), problem.covariates, problem.instrument])
+    line = _Line(design, problem.outcome, np.eye(width + 2)[-1])
+    slope, name = line.slope(), parts.instruments[0]
+    ends = f"{name} given the covariates", f"{parts.outcome} given these and {name}"
+    error = slope.scale / np.sqrt(slope.degrees)
+    return (Scenario("a hidden cause", ends, (Link(slope, 0, 1),), line.value, float(error), 0.0, {}),)
 
 
 def _front_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]) -> tuple[Scenario, ...]:

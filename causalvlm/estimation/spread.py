@@ -56,7 +56,41 @@ class Draws:
         return float(min(low, value)), float(max(high, value))
 
 
-Spread = Gaussian | Draws
+@dataclass(frozen=True)
+class OnLine:
+    """Means on a line whose slope has an interval of its own, such as one that inverts a test.
+
+    Attributes:
+        covariance: of the means.
+        settings: where on the line each of them lies.
+        slopes: both ends of the slope's 95 per cent interval.
+
+    Example:
+        >>> OnLine(np.eye(2), np.array([0.0, 2.0]), (0.5, 4.0)).interval(2.0, np.array([-1.0, 1.0]))
+        (1.0, 8.0)
+    """
+
+    covariance: Float[np.ndarray, "_ _"]
+    settings: Float[np.ndarray, " _"]
+    slopes: tuple[float, float]
+
+    def standard_error(self, weights: Float[np.ndarray, " _"]) -> float:
+        """Standard error of the combination `weights`."""
+        return Gaussian(self.covariance).standard_error(weights)
+
+    def interval(self, value: float, weights: Float[np.ndarray, " _"]) -> tuple[float, float]:
+        """The slope's interval times the distance, of a difference of means; widened to `value` as that of `Draws`.
+
+        Raises:
+            ValueError: if `weights` is no difference, whose interval the slope alone does not give.
+        """
+        if abs(weights.sum()) > 1e-9 * np.abs(weights).sum():
+            raise ValueError(f"weights must add up to zero; received {weights}. Take the difference of two means.")
+        low, high = sorted(float(weights @ self.settings) * slope for slope in self.slopes)
+        return min(low, value), max(high, value)
+
+
+Spread = Gaussian | Draws | OnLine
 
 
 def from_influence(influence: Float[np.ndarray, "rows _"]) -> Gaussian:

@@ -18,11 +18,11 @@ from causalvlm.figures.graph_layout import Point, lay_out
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.latex import latex_name
 from causalvlm.graphs.text import parse_text
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Instrument, Mediation
 
 Curve = Float[np.ndarray, "_ 2"]
 """Points of a line, one a row."""
-Role = Literal["treatment", "mediator", "outcome", "adjusted for", "latent", "observed"]
+Role = Literal["treatment", "instrument", "mediator", "outcome", "adjusted for", "latent", "observed"]
 
 _OPEN = "#D55E00"
 _INK = "#333333"
@@ -41,6 +41,7 @@ class _Look:
 
 _LOOKS: dict[Role, _Look] = {
     "treatment": _Look("#56B4E9", 4, turned=np.pi / 4),
+    "instrument": _Look("#CC79A7", 5),
     "mediator": _Look("#009E73", 4),
     "outcome": _Look("#E69F00", 8, turned=np.pi / 8),
     "adjusted for": _Look("#F0E442", 6),
@@ -63,7 +64,7 @@ def draw_graph(
         graph: the graph.
         treatment: a square; by default the estimand's, if there is one.
         outcome: an octagon; likewise.
-        estimand: its mediators are diamonds, its covariates hexagons.
+        estimand: its mediators are diamonds, its covariates hexagons, its instrument is a pentagon.
         open_path: a path such as ``"X <- G_i -> Y"``, drawn thick; `NotIdentifiedError.open_path` is one.
 
     Returns:
@@ -83,7 +84,12 @@ def draw_graph(
         treatment, outcome = treatment or estimand.treatment, outcome or estimand.outcome
     graph.known(filter(None, [treatment, outcome]), "treatment or outcome")
     thick = _edges_of(graph, open_path)
-    roles: dict[str, Role] = {node: _role(node, graph, treatment, outcome, estimand) for node in graph.nodes}
+    roles: dict[str, Role] = {node: "latent" if node in graph.latent else "observed" for node in graph.nodes}
+    roles |= _parts(estimand)
+    if treatment:
+        roles[treatment] = "treatment"
+    if outcome:
+        roles[outcome] = "outcome"
     layout = lay_out(graph, treatment, outcome)
     figure = Figure(layout="constrained")
     axes = figure.add_subplot()
@@ -116,20 +122,22 @@ def _edges_of(graph: CausalGraph, path: str) -> set[tuple[str, str, str]]:
     return edges
 
 
-def _role(node: str, graph: CausalGraph, treatment: str | None, outcome: str | None, estimand: Estimand | None) -> Role:
-    if node == treatment:
-        return "treatment"
-    if node == outcome:
-        return "outcome"
+def _parts(estimand: Estimand | None) -> dict[str, Role]:
+    """What the nodes do for the estimate, beside treatment and outcome."""
+    parts: dict[str, Role] = {}
     match estimand:
-        case FrontDoor() if node in estimand.mediators:
-            return "mediator"
-        case FrontDoor() if node in estimand.covariates:
-            return "adjusted for"
-        case BackDoor() if node in estimand.adjustment:
-            return "adjusted for"
+        case FrontDoor() | Mediation():
+            covariates = estimand.covariates
+            parts.update((node, "mediator") for node in estimand.mediators)
+        case BackDoor():
+            covariates = estimand.adjustment
+        case Instrument():
+            covariates = estimand.covariates
+            parts[estimand.instrument] = "instrument"
         case _:
-            return "latent" if node in graph.latent else "observed"
+            covariates = ()
+    parts.update((node, "adjusted for") for node in covariates)
+    return parts
 
 
 def _draw_node(axes: Axes, name: str, at: Point, look: _Look) -> None:

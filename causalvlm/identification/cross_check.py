@@ -8,7 +8,8 @@ from causalvlm.graphs.dowhy import quiet_dowhy
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.networkx import to_networkx
 from causalvlm.identification.adjustment import Question
-from causalvlm.identification.estimands import BackDoor, DoorEstimand, Estimand, FrontDoor, Functional, Strategy
+from causalvlm.identification.criteria import Strategy
+from causalvlm.identification.estimands import BackDoor, DoorEstimand, Estimand, FrontDoor
 from causalvlm.identification.identify import identify
 
 MOST_CANDIDATES = 12
@@ -68,16 +69,16 @@ def cross_check(graph: CausalGraph, treatment: str, outcome: str, *, strategy: S
         strategy: as for `identify`; what DoWhy finds by the other criterion is left out.
 
     Raises:
-        InputError: as `identify`, the strategy "general", or more nodes than DoWhy can search.
+        InputError: as `identify`, a strategy without such sets, or more nodes than DoWhy can search.
 
     Example:
         >>> check = cross_check(CausalGraph("X -> S -> Y; X <-> Y"), treatment="X", outcome="Y")
         >>> print(check.agrees, check.reason)
         True both find the front door, and DoWhy's {S} is valid
     """
-    if strategy == "general":
+    if strategy not in ("any", "back-door", "front-door"):
         raise InputError(
-            "the cross-check must compare sets; received the strategy 'general', which finds a formula. Ask for any."
+            f"the cross-check must compare sets; received the strategy {strategy!r}, which has none. Ask for any."
         )
     ours: Estimand | None
     try:
@@ -135,7 +136,7 @@ def _compare(question: Question, ours: Estimand | None, offered: tuple[DoorEstim
     if invalid:
         sets = " and ".join(map(_words, invalid))
         return CrossCheck(ours, offered, False, None, f"DoWhy offers {sets}, which is not valid in this graph")
-    ours_by_set = None if isinstance(ours, Functional) else ours
+    ours_by_set = ours if isinstance(ours, BackDoor | FrontDoor) else None
     mine = "" if ours_by_set is None else ours_by_set.strategy
     theirs = offered[0].strategy if offered else ""
     defect = _known_defect(ours, offered)

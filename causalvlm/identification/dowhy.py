@@ -9,7 +9,8 @@ import pandas as pd
 
 from causalvlm.errors import InputError
 from causalvlm.graphs.dowhy import quiet_dowhy
-from causalvlm.identification.estimands import BackDoor, DoorEstimand, Estimand, FrontDoor, Functional, Strategy
+from causalvlm.identification.criteria import Strategy
+from causalvlm.identification.estimands import BackDoor, DoorEstimand, Estimand, FrontDoor
 from causalvlm.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -164,10 +165,10 @@ def to_dowhy_estimand(estimand: Estimand) -> "IdentifiedEstimand":
 
 
 def _by_set(estimand: Estimand) -> DoorEstimand:
-    if isinstance(estimand, Functional):
+    if not isinstance(estimand, BackDoor | FrontDoor):
         raise InputError(
-            "an estimand for DoWhy must be a back door or a front door; received a general formula. "
-            "Use estimate_effect."
+            f"an estimand for DoWhy must be a back door or a front door; received one of strategy "
+            f"{estimand.strategy!r}. Use estimate_effect."
         )
     return estimand
 

@@ -1,14 +1,14 @@
 """The estimands: which observed quantity equals an effect, and what must hold for that."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from causalvlm.graphs.latex import latex_name
+from causalvlm.identification.criteria import Door, latex_names, listed, record, shown
 from causalvlm.identification.expressions import Expression, Probability, product, summed
+from causalvlm.identification.instrument import Instrument
+from causalvlm.identification.mediation import Mediation
 from causalvlm.identification.notation import LATEX, TEXT
-
-Strategy = Literal["any", "back-door", "front-door", "general"]
-"""Which criterion or algorithm is asked for; what is found carries the name of one of the three as its `strategy`."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class BackDoor:
         P(Y | do(X)) = P(Y | X)
     """
 
-    strategy: ClassVar[Strategy] = "back-door"
+    strategy: ClassVar[Door] = "back-door"
 
     treatment: str
     outcome: str
@@ -42,10 +42,10 @@ class BackDoor:
             >>> record["strategy"], record["adjustment"], record["covariates"]
             ('back-door', ['G_i'], [])
         """
-        return _record(self, self.adjustment, ())
+        return record(self, self.adjustment, ())
 
     def _repr_latex_(self) -> str:
-        return _shown(self)
+        return shown(self)
 
     def text(self) -> str:
         """Print the functional as plain text."""
@@ -66,7 +66,7 @@ class BackDoor:
         effect = rf"P({outcome} \mid \mathrm{{do}}({treatment}))"
         if not self.adjustment:
             return rf"{effect} = P({outcome} \mid {treatment})"
-        given = _latex_names(self.adjustment)
+        given = latex_names(self.adjustment)
         return rf"{effect} = \sum_{{{given}}} P({outcome} \mid {treatment}, {given})\, P({given})"
 
     def assumptions(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class BackDoor:
         x, y = self.treatment, self.outcome
         if not self.adjustment:
             return (f"nothing confounds {x} and {y}",)
-        return (f"every back-door path from {x} to {y} is blocked by {_and(self.adjustment)}",)
+        return (f"every back-door path from {x} to {y} is blocked by {listed(self.adjustment)}",)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FrontDoor:
         P(Y | do(X)) = sum_{C} P(C) sum_{S} P(S | X, C) sum_{X'} P(Y | X', S, C) P(X' | C)
     """
 
-    strategy: ClassVar[Strategy] = "front-door"
+    strategy: ClassVar[Door] = "front-door"
 
     treatment: str
     outcome: str
@@ -119,10 +119,10 @@ class FrontDoor:
             >>> record["strategy"], record["adjustment"], record["covariates"]
             ('front-door', ['S'], ['C'])
         """
-        return _record(self, self.mediators, self.covariates)
+        return record(self, self.mediators, self.covariates)
 
     def _repr_latex_(self) -> str:
-        return _shown(self)
+        return shown(self)
 
     def text(self) -> str:
         """Print the functional as plain text."""
@@ -148,7 +148,7 @@ class FrontDoor:
         effect = rf"P({y} \mid \mathrm{{do}}({x})) = "
         if not self.mediators:
             return rf"{effect}P({y})"
-        s, c = _latex_names(self.mediators), _latex_names(self.covariates)
+        s, c = latex_names(self.mediators), latex_names(self.covariates)
         if not c:
             return rf"{effect}\sum_{{{s}}} P({s} \mid {x}) \sum_{{{x}'}} P({y} \mid {x}', {s})\, P({x}')"
         return (
@@ -171,12 +171,12 @@ class FrontDoor:
         x, y = self.treatment, self.outcome
         if not self.mediators:
             return (f"no directed path leads from {x} to {y}",)
-        s = _and(self.mediators)
-        given = f" given {_and(self.covariates)}" if self.covariates else ""
+        s = listed(self.mediators)
+        given = f" given {listed(self.covariates)}" if self.covariates else ""
         return (
             f"full mediation: every directed path from {x} to {y} passes through {s}",
             f"first stage: no back-door path from {x} to {s} is open{given}",
-            f"second stage: every back-door path from {s} to {y} is blocked by {_and((x, *self.covariates))}",
+            f"second stage: every back-door path from {s} to {y} is blocked by {listed((x, *self.covariates))}",
         )
 
 
@@ -197,7 +197,7 @@ class Functional:
         P(Y | do(X)) = P(Y | Z, X), for any Z
     """
 
-    strategy: ClassVar[Strategy] = "general"
+    strategy: ClassVar[Door] = "general"
 
     treatment: str
     outcome: str
@@ -235,15 +235,15 @@ class Functional:
             >>> record["strategy"], record["adjustment"]
             ('general', ['Z'])
         """
-        return _record(self, self.others, ())
+        return record(self, self.others, ())
 
     def _repr_latex_(self) -> str:
-        return _shown(self)
+        return shown(self)
 
     def text(self) -> str:
         """Print the functional as plain text."""
         formula = TEXT.write(self.expression, visible=[self.treatment, self.outcome])
-        holds = f", for any {_and(self.free)}" if self.free else ""
+        holds = f", for any {listed(self.free)}" if self.free else ""
         return f"P({self.outcome} | do({self.treatment})) = {formula}{holds}"
 
     def latex(self) -> str:
@@ -254,7 +254,7 @@ class Functional:
             P(Y \mid \mathrm{do}(X)) = P(Y \mid X)
         """
         formula = LATEX.write(self.expression, visible=[self.treatment, self.outcome])
-        holds = rf" \quad \text{{for any }} {_latex_names(self.free)}" if self.free else ""
+        holds = rf" \quad \text{{for any }} {latex_names(self.free)}" if self.free else ""
         return rf"P({latex_name(self.outcome)} \mid \mathrm{{do}}({latex_name(self.treatment)})) = {formula}{holds}"
 
     def assumptions(self) -> tuple[str, ...]:
@@ -267,36 +267,12 @@ class Functional:
             no node directly causes another but along an edge of the graph
         """
         groups = tuple(f"{{{', '.join(nodes)}}}" for nodes in self.districts)
-        joined = (f"no hidden cause joins nodes across the groups {_and(groups)}",) if len(groups) > 1 else ()
+        joined = (f"no hidden cause joins nodes across the groups {listed(groups)}",) if len(groups) > 1 else ()
         return (*joined, "no node directly causes another but along an edge of the graph")
 
 
 DoorEstimand = BackDoor | FrontDoor
 """Adjustment for a set of nodes, by one criterion or the other."""
 
-Estimand = DoorEstimand | Functional
+Estimand = DoorEstimand | Functional | Instrument | Mediation
 """What can be estimated: `match` on it."""
-
-
-def _record(estimand: Estimand, adjustment: tuple[str, ...], covariates: tuple[str, ...]) -> dict[str, object]:
-    return {
-        "strategy": estimand.strategy,
-        "adjustment": list(adjustment),
-        "covariates": list(covariates),
-        "functional": estimand.text(),
-        "latex": estimand.latex(),
-        "reason": "; ".join(estimand.assumptions()),
-    }
-
-
-def _shown(estimand: Estimand) -> str:
-    """What notebooks show: the formula, set by MathJax."""
-    return f"${estimand.latex()}$"
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def _latex_names(names: tuple[str, ...]) -> str:
-    return ", ".join(latex_name(name) for name in names)

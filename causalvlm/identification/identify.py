@@ -1,12 +1,15 @@
 """Find in a causal graph which observed quantity equals the effect."""
 
+from dataclasses import replace
 from typing import get_args
 
 from causalvlm.errors import InputError, NotIdentifiedError
 from causalvlm.graphs.graph import CausalGraph
-from causalvlm.identification.adjustment import Adjustment, Question, TooMuchEffortError, minimal_sets
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Strategy
+from causalvlm.identification.adjustment import Adjustment, Effort, Question, TooMuchEffortError, minimal_sets
+from causalvlm.identification.criteria import Strategy
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Instrument
 from causalvlm.identification.general import Hedge, find_functional, find_hedge
+from causalvlm.identification.instrument import find_instruments, instrument_failure
 from causalvlm.identification.remedies import (
     MOST_CHANGES,
     back_door_failure,
@@ -30,11 +33,14 @@ def identify(
     of the three to get that one. Time is polynomial in the nodes and bounded: a graph of 5,000 nodes is answered
     within seconds, or refused.
 
+    An instrument has to be asked for, as it needs an assumption that no graph shows (`Instrument.assumptions`); where
+    nothing identifies the effect and there is one, the refusal names it among the remedies.
+
     Args:
         graph: the causal graph.
         treatment: the observed node that is set.
         outcome: the observed node that answers.
-        strategy: ``"any"``, ``"back-door"``, ``"front-door"`` or ``"general"``.
+        strategy: ``"any"``, ``"back-door"``, ``"front-door"``, ``"general"`` or ``"instrument"``.
 
     Raises:
         InputError: unknown, equal or latent treatment and outcome, an unknown strategy, or a graph that is too large
@@ -49,8 +55,12 @@ def identify(
         BackDoor(treatment='X', outcome='Y', adjustment=('C',))
         >>> print(identify(CausalGraph("W -> Z -> X -> Y; W <-> {X Y}"), treatment="X", outcome="Y").text())
         P(Y | do(X)) = [sum_{W} P(X, Y | W, Z) P(W)] / [sum_{W} P(X | W, Z) P(W)], for any Z
+        >>> identify(CausalGraph("Z -> X -> Y; X <-> Y"), treatment="X", outcome="Y", strategy="instrument")
+        Instrument(treatment='X', outcome='Y', instrument='Z', covariates=())
     """
     question = _ask(graph, treatment, outcome, strategy)
+    if strategy == "instrument":
+        return _best_instrument(question)
     if strategy in ("any", "back-door") and (found := question.smallest_back_door()):
         return _back_door(question, found)
     complete = strategy in ("any", "general")
@@ -73,13 +83,14 @@ def adjustment_sets(
 ) -> tuple[Estimand, ...]:
     """List the sets of which no variable can be spared: back door first, then front door, each smallest first.
 
-    A front-door set is its mediators and its covariates together; sets without covariates come first.
+    A front-door set is its mediators and its covariates together; sets without covariates come first. Of instruments,
+    which have to be asked for, each is listed once, with a smallest set of covariates.
 
     Args:
         graph: the causal graph.
         treatment: the observed node that is set.
         outcome: the observed node that answers.
-        strategy: which criterion; ``"any"`` lists the sets of both. The general algorithm has no sets.
+        strategy: which criterion; ``"any"`` lists the sets of both doors. The general algorithm has no sets.
         limit: at most so many sets of each kind; there may be exponentially many. In graphs of hundreds of nodes there
             may be more sets than are found, as the search is bounded too.
 
@@ -98,8 +109,11 @@ def adjustment_sets(
     found: list[Estimand] = []
     if strategy == "general":
         raise InputError(
-            "strategy must be any, back-door or front-door; received 'general', which has no sets. Ask identify."
+            "strategy must be any, back-door, front-door or instrument; received 'general', which has no sets. Ask "
+            "identify."
         )
+    if strategy == "instrument":
+        return find_instruments(question)[:limit]
     if strategy != "front-door":
         sets = minimal_sets(question.smallest_back_door, question.graph.nodes, limit=limit)
         found += [_back_door(question, adjustment) for adjustment in sets]
@@ -120,7 +134,7 @@ def _ask(graph: CausalGraph, treatment: str, outcome: str, strategy: str) -> Que
     graph.known(outcome, "outcome")
     if strategy not in get_args(Strategy):
         raise InputError(
-            f"strategy must be any, back-door, front-door or general; received {strategy!r}. Choose one of these."
+            f"strategy must be one of {', '.join(get_args(Strategy))}; received {strategy!r}. Choose one of these."
         )
     if treatment == outcome:
         raise InputError(f"treatment and outcome must differ; received {treatment!r} for both. Name two nodes.")
@@ -142,6 +156,36 @@ def _front_door(question: Question, found: Adjustment) -> FrontDoor:
     return FrontDoor(question.treatment, question.outcome, mediators, covariates)
 
 
+def _best_instrument(question: Question) -> Instrument:
+    if found := find_instruments(question):
+        return found[0]
+    x, y = question.treatment, question.outcome
+    condition = (
+        f"instrument: an observed node that {x} and {y} do not cause must depend on {x} and, given other such nodes, "
+        f"reach {y} through {x} alone"
+    )
+    path = instrument_failure(question)
+    failed = f"{path} stays open past {x}" if path else f"no observed node that could be one depends on {x}"
+    raise NotIdentifiedError(
+        f"the effect of {x} on {y} is not identified by the instrument criterion. {condition}; {failed}. Observe "
+        f"something that acts on {x} and on nothing else, or ask for another strategy.",
+        condition=condition,
+        open_path=str(path or ""),
+        remedies=(),
+    )
+
+
+def _by_instrument(question: Question) -> tuple[str, ...]:
+    """The remedy of another kind: an assumption that no graph shows."""
+    try:
+        found = find_instruments(replace(question, effort=Effort()))[:1]
+    except TooMuchEffortError:
+        return ()
+    return tuple(
+        f"ask for strategy='instrument': {one.instrument} is one, where {one.beyond_the_graph()}" for one in found
+    )
+
+
 def _not_identified(question: Question, strategy: Strategy, hedge: Hedge | None = None) -> NotIdentifiedError:
     """Explain the failure: the front door's where it was tried, with the open back door beside it, and the hedge."""
     failures = [front_door_failure(question)] if strategy != "back-door" else []
@@ -151,6 +195,8 @@ def _not_identified(question: Question, strategy: Strategy, hedge: Hedge | None 
         remedies = tuple(remedy.text for remedy in find_remedies(question, strategy))
     except TooMuchEffortError:
         remedies, sought = (), False
+    if strategy == "any":
+        remedies += _by_instrument(question)
     by = "" if hedge else f" by the {strategy} criterion"
     sentences = [f"the effect of {question.treatment} on {question.outcome} is not identified{by}."]
     sentences += [f"{failure.condition}; {failure.path} stays open." for failure in failures]

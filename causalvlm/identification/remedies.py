@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.paths import CausalPath
 from causalvlm.identification.adjustment import Question
-from causalvlm.identification.estimands import Strategy
+from causalvlm.identification.criteria import Strategy
 from causalvlm.identification.general import find_hedge
 
 MOST_CHANGES = 3

@@ -112,7 +112,7 @@ def _binary_joint(problem: Problem) -> Float[np.ndarray, "2 2 2"]:
     """P(X, S, Y) of a binary problem with a 0/1 outcome and no covariate."""
     table, parts = problem.table, problem.roles
     names = [parts.treatment, *parts.mediators, parts.outcome]
-    binary = len(names) == 3 and parts.front_door and all(table[name].nunique() == 2 for name in names)
+    binary = len(names) == 3 and problem.front_door and all(table[name].nunique() == 2 for name in names)
     if not binary or parts.covariates or problem.categorical or set(problem.outcome) != {0.0, 1.0}:
         raise InputError(
             "bounds need a front door of a binary treatment, a binary mediator and an outcome of 0 and 1, without "

@@ -1,4 +1,4 @@
-"""Whether an observed suspect for the latent confounder reaches the mediator past the treatment."""
+"""Whether an observed suspect for the latent confounder reaches the mediator past the treatment, or the instrument."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from causalvlm.refutation.verdict import Trial
 
 @dataclass(frozen=True)
 class Leak:
-    """What an observed suspect still says of the mediator once treatment and covariates are held fixed.
+    """What an observed suspect still says of a mediator or instrument once what blocks its way is held fixed.
 
     Attributes:
-        share: share of the suspect's residual variance that the mediator explains.
+        share: share of the suspect's residual variance that it explains.
         p_value: of no association (F test).
 
     Example:
@@ -33,10 +33,12 @@ def leak(
 ) -> Leak:
     """Test S independent of a suspect given X and C, in the linear model: the front door requires it of latent causes.
 
+    So does an instrument, in place of S, given its covariates alone.
+
     Args:
         suspect: an observed candidate for the latent confounder, such as an annotated background.
-        mediator: S.
-        given: intercept, treatment columns and covariates.
+        mediator: S, or Z.
+        given: intercept, treatment columns for S, and covariates.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -58,7 +60,7 @@ def leak(
 
 
 def judge(case: Case) -> tuple[Trial, ...]:
-    """A test for every suspect of a front door; a suspect of several columns is judged by its worst.
+    """A test for every suspect of a front door or instrument; a suspect of several columns is judged by its worst.
 
     Example:
         >>> from causalvlm.estimation.effect import estimate_effect
@@ -71,15 +73,32 @@ def judge(case: Case) -> tuple[Trial, ...]:
         >>> judge(open_case(effect, table, rng=rng, suspects=["U"]))[0].p_value < 1e-6
         True
     """
-    if not case.problem.front_door:
+    problem = case.problem
+    if problem.front_door:
+        held = _Held("treatment", "mediator", problem.mediator, problem.given, "the front door is open to it")
+    elif problem.roles.instruments:
+        given = np.hstack([np.ones((problem.rows, 1)), problem.covariates])
+        held = _Held("covariates", "instrument", problem.instrument, given, "the instrument is open to it")
+    else:
         return ()
-    return tuple(_trial(case, suspect) for suspect in case.suspects)
+    return tuple(_trial(case, suspect, held) for suspect in case.suspects)
 
 
-def _trial(case: Case, suspect: str) -> Trial:
-    name, problem = f"leak from {suspect}", case.problem
-    found = [leak(column, problem.mediator, problem.given) for column in matrix(problem.table, [suspect]).T]
+@dataclass(frozen=True)
+class _Held:
+    """What no suspect may say anything of, once what is given is held fixed, and in words."""
+
+    given: str
+    name: str
+    columns: Float[np.ndarray, "rows _"]
+    fixed: Float[np.ndarray, "rows _"]
+    harm: str
+
+
+def _trial(case: Case, suspect: str, held: _Held) -> Trial:
+    name = f"leak from {suspect}"
+    found = [leak(column, held.columns, held.fixed) for column in matrix(case.problem.table, [suspect]).T]
     worst = min(found, key=lambda one: one.p_value)
     p_value = min(worst.p_value * len(found), 1.0)
-    reason = f"given the treatment the mediator explains {worst.share:.2%} of {suspect} (p = {p_value:.2g})"
-    return Trial(name, worst.share, p_value, reason, "the front door is open to it")
+    reason = f"given the {held.given} the {held.name} explains {worst.share:.2%} of {suspect} (p = {p_value:.2g})"
+    return Trial(name, worst.share, p_value, reason, held.harm)

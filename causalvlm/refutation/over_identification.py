@@ -8,8 +8,9 @@ from jaxtyping import Float
 from causalvlm.errors import InputError, OverlapError
 from causalvlm.estimation.effect import estimate_contrast
 from causalvlm.estimation.estimators import ESTIMATORS, choose
-from causalvlm.estimation.problem import Problem, read_problem, roles
-from causalvlm.identification.estimands import Estimand
+from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.roles import roles
+from causalvlm.identification.estimands import Estimand, Mediation
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Found, Trial, Verdict, p_of_score
 
@@ -101,7 +102,8 @@ def _compared(case: Case, alternative: Estimand) -> Found:
         f"{effect.estimator} gives {effect.value:.4g}, {estimator} by the other route {other.value:.4g}: "
         f"they differ by {score:.2f} standard errors"
     )
-    return Trial(_NAME, score, p_of_score(score), reason, "the assumptions of one route fail")
+    differs = ", or the effect differs between units" if "instrument" in (case.problem.door, problem.door) else ""
+    return Trial(_NAME, score, p_of_score(score), reason, f"the assumptions of one route fail{differs}")
 
 
 def _influence(problem: Problem, estimator: str, *, rng: np.random.Generator) -> Float[np.ndarray, " rows"] | None:
@@ -115,8 +117,11 @@ def _open(reason: str) -> Verdict:
 
 
 def _require_same_effect(estimand: Estimand, alternative: Estimand) -> None:
-    if (alternative.treatment, alternative.outcome) != (estimand.treatment, estimand.outcome):
-        raise InputError(
-            f"alternative must identify the effect of {estimand.treatment!r} on {estimand.outcome!r}; "
-            f"received {alternative.treatment!r} on {alternative.outcome!r}."
-        )
+    if _answers(alternative) != _answers(estimand):
+        asked, received = (f"{part} effect of {x!r} on {y!r}" for x, y, part in map(_answers, (estimand, alternative)))
+        raise InputError(f"alternative must identify the {asked}; received the {received}. Identify that one.")
+
+
+def _answers(estimand: Estimand) -> tuple[str, str, str]:
+    part = estimand.part if isinstance(estimand, Mediation) else "total"
+    return estimand.treatment, estimand.outcome, part

@@ -52,13 +52,15 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         'passed'
     """
     effect, arms, estimator = case.effect, case.problem.arms, ESTIMATORS[case.effect.estimator]
+    if estimator.rows == "moved":  # no weights, and an instrument that is too weak has been refused
+        return ()
     rows, share, auc = effect.effective_sample_size, effect.effective_share, effect.auc
     if estimator.rows == "variance" and arms.levels is not None:  # it has no weights to count rows by: make them
         features = np.hstack([case.problem.mediator, case.problem.covariates])
         found = probed(features, arms.levels.codes, pair=arms.pair, rng=case.rng)
         (rows, share), auc = found.worst(arms.pair), found.auc
     rows = min([rows, *arms.rows()])
-    through = "" if auc is None else f", treatment decoded with AUC {auc:.3f}"
+    through = "" if auc is None else f", levels decoded with AUC {auc:.3f}"
     reason = f"{rows:.0f} effective rows, a share of {share:.1%}{through}"
     if share < SMALLEST_SHARE or rows < FEWEST_EFFECTIVE_ROWS:
         return (Verdict("overlap", "failed", share, f"{reason}: the effect is extrapolated."),)

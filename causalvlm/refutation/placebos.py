@@ -1,4 +1,4 @@
-"""Estimates where the effect is known to be nothing: permuted treatment, permuted mediator, dummy outcome.
+"""Estimates where the effect is known to be nothing: permuted treatment, mediator or instrument, dummy outcome.
 
 A placebo tests the estimator and its standard error on these very data, not the assumptions of the graph: that is what
 over-identification, leak and sensitivity are for.
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from scipy.special import chdtrc
+from scipy.stats import binom
 
 from causalvlm.errors import OverlapError
+from causalvlm.estimation.effect import estimate_contrast
 from causalvlm.estimation.problem import Problem
+from causalvlm.intervals import CONFIDENCE
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import UNDERSTATED, Found, Trial, Verdict, p_of_score
 
@@ -90,11 +93,13 @@ def _altered(problem: Problem, rng: np.random.Generator) -> Iterator[tuple[str, 
     front door is shuffled within the treatment's levels: it stays as associated with the treatment as it was, and no
     longer answers to the mediator, so that all of its association is confounding and its effect nothing.
     """
-    parts, order = problem.roles, rng.permutation(problem.rows)
-    moved = problem.reordered([parts.treatment], order)
-    yield "permuted treatment", moved
-    if parts.mediators:
-        yield "permuted mediator", moved.reordered([*parts.covariates, parts.outcome], order)
+    parts = problem.roles
+    if not parts.instruments:
+        order = rng.permutation(problem.rows)
+        moved = problem.reordered([parts.treatment], order)
+        yield "permuted treatment", moved
+        if problem.through_mediators:
+            yield "permuted mediator", moved.reordered([*parts.covariates, parts.outcome], order)
     strata = problem.codes if problem.front_door and problem.arms.levels is not None else np.zeros(problem.rows)
     within = np.empty(problem.rows, dtype=np.int64)
     within[np.argsort(strata, kind="stable")] = np.lexsort((rng.random(problem.rows), strata))
@@ -102,7 +107,7 @@ def _altered(problem: Problem, rng: np.random.Generator) -> Iterator[tuple[str, 
 
 
 def judge(case: Case) -> tuple[Found, ...]:
-    """Permuted treatment, permuted mediator where there is one, and dummy outcome.
+    """Permuted treatment, permuted mediator where there is one, and dummy outcome; an instrument is permuted instead.
 
     Example:
         >>> from causalvlm.estimation.effect import estimate_effect
@@ -116,7 +121,26 @@ def judge(case: Case) -> tuple[Found, ...]:
         ['permuted treatment', 'permuted mediator', 'dummy outcome']
     """
     found = placebos(case.problem, case.estimate, rng=case.rng, repeats=case.repeats)
-    return tuple(_judged(name, one) for name, one in found.items())
+    first = (_permuted_instrument(case),) if case.problem.roles.instruments else ()
+    return *first, *(_judged(name, one) for name, one in found.items())
+
+
+def _permuted_instrument(case: Case) -> Trial:
+    """A permuted instrument moves nothing: the estimator must refuse, or its interval must hold zero."""
+    claims, refusals = 0, 0
+    for _ in range(case.repeats):
+        altered = case.problem.reordered(case.problem.roles.instruments, case.rng.permutation(case.problem.rows))
+        try:
+            found = estimate_contrast(altered, case.effect.estimator, rng=case.rng)
+        except OverlapError:
+            refusals += 1
+            continue
+        claims += not found.low <= 0.0 <= found.high
+    chance = float(binom.sf(claims - 1, case.repeats, 1 - CONFIDENCE))
+    reason = (
+        f"of {case.repeats} permuted instruments {refusals} are refused as weak, and {claims} seem to show an effect"
+    )
+    return Trial("permuted instrument", float(claims), chance, reason, "the estimator finds one where there is none")
 
 
 def _judged(name: str, found: Placebos | OverlapError) -> Found:

@@ -8,6 +8,7 @@ from causalvlm.estimation.effect import Effect
 from causalvlm.identification.estimands import Estimand
 from causalvlm.randomness import Rng, generator
 from causalvlm.refutation import (
+    instrument,
     leak,
     misspecification,
     over_identification,
@@ -27,6 +28,7 @@ REFUTERS: tuple[Callable[[Case], Sequence[Found]], ...] = (
     overlap.judge,
     robustness.judge,
     leak.judge,
+    instrument.judge,
     over_identification.judge,
     untestable.judge,
 )
@@ -52,7 +54,8 @@ def refute(
         rng: for permutations, folds and bootstrap draws, or a seed.
         alternative: another estimand that identifies the same effect, such as the back door through an annotated
             confounder: the two estimates must then agree.
-        suspects: observed columns that may stand for the latent confounder; the mediator must not depend on them.
+        suspects: observed columns that may stand for the latent confounder; mediator or instrument must not depend on
+            them.
         repeats: repetitions of every placebo; by default ten of counted cells, and four of models.
 
     Returns:

@@ -1,5 +1,6 @@
 """What no data can show: the assumptions that stay assumptions whatever the other verdicts are."""
 
+from causalvlm.identification.estimands import BackDoor, FrontDoor, Functional, Instrument, Mediation
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Verdict
 
@@ -22,18 +23,25 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         >>> judge(open_case(effect, table, rng=rng))[0].reason[:59]
         'no data can show that all of the effect of X on Y passes th'
     """
-    estimand, parts = case.effect.estimand, case.problem.roles
-    if parts.functional:
-        assumed = "that the graph lacks no arrow and no hidden cause"
-    elif parts.front_door:
-        mediators = ", ".join(getattr(estimand, "mediators", ()))
-        assumed = (
-            f"that all of the effect of {estimand.treatment} on {estimand.outcome} passes through {mediators}, and "
-            f"that nothing hidden joins {mediators} to {estimand.outcome} or {estimand.treatment}"
-        )
-    else:
-        assumed = f"that nothing hidden joins {estimand.treatment} and {estimand.outcome} given the adjustment set"
-    tests = [f"the leak from {name}" for name in case.suspects if parts.front_door]
+    estimand = case.effect.estimand
+    x, y = estimand.treatment, estimand.outcome
+    match estimand:
+        case Functional():
+            assumed = "that the graph lacks no arrow and no hidden cause"
+        case FrontDoor(mediators=mediators):
+            s = ", ".join(mediators)
+            assumed = (
+                f"that all of the effect of {x} on {y} passes through {s}, and that nothing hidden joins {s} to {y} "
+                f"or {x}"
+            )
+        case Instrument(instrument=z):
+            assumed = f"that {z} reaches {y} through {x} alone, and that nothing hidden joins {z} and {y}"
+        case Mediation(mediators=mediators):
+            assumed = f"that nothing hidden joins any two of {x}, {', '.join(mediators)} and {y}"
+        case BackDoor():
+            assumed = f"that nothing hidden joins {x} and {y} given the adjustment set"
+    suspected = isinstance(estimand, FrontDoor | Instrument)
+    tests = [f"the leak from {name}" for name in case.suspects if suspected]
     tests += ["the agreement with the other route"] * (case.alternative is not None)
     tested = f"tested of it: {', '.join(tests)}" if tests else "a suspect or another route would test some of it"
     return (Verdict("untestable", "inconclusive", None, f"no data can show {assumed}; {tested}."),)

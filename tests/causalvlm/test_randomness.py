@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from causalvlm import (
-    CausalGraph,
     EmbeddingTable,
     FrontDoor,
     diagnose,
     estimate_effect,
     fit_probe,
-    natural_effects,
     refute,
 )
 from causalvlm.worlds.discrete import smoking
@@ -27,14 +25,10 @@ EFFECT = estimate_effect(TABLE, FrontDoor("X", "Y", ("S",)), rng=0)
 LEVELS, LABELS = np.repeat(["day", "night"], 50), np.tile([0, 1], 50)
 FEATURES = np.random.default_rng(0).normal(size=(100, 3))
 EMBEDDINGS = EmbeddingTable(FEATURES, FEATURES[:, :2], LABELS, {"light": LEVELS}, ("cat", "dog"))
-DIRECT = CausalGraph("X -> S -> Y; X -> Y")
 
 DRAWN = {
     "estimate_effect": lambda rng: estimate_effect(TABLE, FrontDoor("X", "Y", ("S",)), rng=rng).low,
     "refute": lambda rng: refute(EFFECT, TABLE, rng=rng, repeats=2)[0].statistic,
-    "natural_effects": lambda rng: (
-        natural_effects(TABLE, DIRECT, treatment="X", outcome="Y", mediators=["S"], rng=rng).direct.low
-    ),
     "fit_probe": lambda rng: fit_probe(FEATURES, LEVELS, LABELS, rng=rng).bits.value,
     "diagnose": lambda rng: diagnose(EMBEDDINGS, rng=rng).factors[0].probe.bits.value,
     "discrete": lambda rng: smoking().sample(50, rng=rng).to_numpy().tolist(),

@@ -231,3 +231,39 @@ def test_mistakes_in_the_graph_are_one_line_too(folder, capsys, graph, words):
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_an_instrument(folder, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    z, u, e = rng.normal(size=(3, 2000))
+    pd.DataFrame({"Z": z, "X": z + u, "Y": 2 * (z + u) + 3 * u + e, "U": u}).to_csv(folder / "moved.csv", index=False)
+    graph = "Z -> X -> Y; U -> {X Y}"
+    by_strategy = estimate(folder, tmp_path, "moved.csv", graph, "--strategy", "instrument", "--refute")
+    assert (by_strategy[0], by_strategy[1]["estimator"]) == (0, "two-stage-least-squares")
+    assert by_strategy[1]["low"] < 2.0 < by_strategy[1]["high"]
+    verdicts = {verdict["name"]: verdict["outcome"] for verdict in by_strategy[1]["verdicts"]}
+    assert verdicts["leak from U"] == verdicts["over-identification"] == "passed"
+    by_estimator = estimate(folder, tmp_path, "moved.csv", graph, "--estimator", "two-stage-least-squares", "--force")
+    assert by_estimator[1]["value"] == by_strategy[1]["value"]
+    capsys.readouterr()
+    pd.DataFrame({"Z": z, "X": u, "Y": u + e}).to_csv(folder / "still.csv", index=False)
+    status, result = estimate(folder, tmp_path, "still.csv", graph, "--strategy", "instrument", "--force")
+    assert status == 3
+    assert "the instrument must move the treatment" in result["refusal"]
+
+
+def test_a_part_of_an_effect(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, 3000)
+    s = x + rng.normal(size=3000)
+    table = pd.DataFrame({"X": x, "S_0": s, "Y": 2 * s + 3 * x + rng.normal(size=3000)})
+    table.to_csv(folder / "parts.csv", index=False)
+    asked = ["--strategy", "mediation", "--mediator", "S=S_*", "--refute"]
+    status, result = estimate(folder, tmp_path, "parts.csv", "X -> S -> Y; X -> Y", *asked)
+    assert (status, result["part"], result["estimator"]) == (0, "indirect", "nested-regressions")
+    assert result["low"] < 2.0 < result["high"]
+    assert {verdict["outcome"] for verdict in result["verdicts"] if verdict["name"] != "untestable"} == {"passed"}
+    direct = ["--estimator", "nested-regressions", "--mediator", "S=S_0", "--part", "direct", "--force"]
+    assert estimate(folder, tmp_path, "parts.csv", "X -> S -> Y; X -> Y", *direct)[1]["low"] < 3.0
+    wrong = ["--strategy", "back-door", "--mediator", "S=S_0", "--force"]
+    assert estimate(folder, tmp_path, "parts.csv", "X -> S -> Y; X -> Y", *wrong)[0] == 2

@@ -116,3 +116,37 @@ def test_existing_output_is_kept_without_force(option, tmp_path, capsys):
     assert str(path) in capsys.readouterr().err
     assert run(["identify", "X -> Y", *XY, option, str(path), "--force"]) == 0
     assert path.read_bytes() != b"precious"
+
+
+def test_an_instrument_has_to_be_asked_for(identify, capsys):
+    graph = "Z -> X -> Y; X <-> Y; A -> Z"
+    assert identify(graph)[0] == 3
+    assert "ask for strategy='instrument'" in capsys.readouterr().out
+    status, result = identify(graph, "--strategy", "instrument")
+    assert (status, result["strategy"], result["adjustment"], result["covariates"]) == (0, "instrument", ["Z"], [])
+    said = capsys.readouterr().out
+    assert "Cov(Z, Y) / Cov(Z, X)\n\nwhere\n" in said
+    assert "beyond the graph: X acts on Y along a line" in said
+    assert "Cov(A, Y) / Cov(A, X)" in said.split("Other ways")[1]
+
+
+def test_a_part_of_an_effect(identify, capsys):
+    graph = "X -> S -> Y; X -> Y; C -> {X S Y}"
+    status, result = identify(graph, "--strategy", "mediation", "--mediator", "S", "--part", "direct")
+    assert (status, result["strategy"], result["part"]) == (0, "mediation", "direct")
+    assert (result["adjustment"], result["covariates"]) == (["S"], ["C"])
+    assert "The direct effect of X on Y is identified by the mediation:" in capsys.readouterr().out
+    assert identify("X -> S -> Y; S <-> Y", "--strategy", "mediation", "--mediator", "S")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["--strategy", "mediation"], "Add --mediator NODE"),
+        (["--mediator", "S"], "must come with --strategy mediation"),
+        (["--strategy", "mediation", "--mediator", "S", "--cross-check"], "--cross-check must compare sets"),
+    ],
+)
+def test_mediators_and_mediation_go_together(options, shown, capsys):
+    assert run(["identify", "X -> S -> Y", *XY, *options]) == 2
+    assert shown in capsys.readouterr().err

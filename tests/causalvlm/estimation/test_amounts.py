@@ -13,6 +13,7 @@ from causalvlm.estimation.dose_response import dose_response
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.learners import Learners
 from causalvlm.estimation.partially_linear import partially_linear
+from causalvlm.estimation.spread import Gaussian
 from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.refutation.verdict import FALSE_ALARM_RATE
 from causalvlm.worlds.linear import LinearWorld
@@ -127,7 +128,7 @@ def test_the_band_holds_a_gaussian_curve_as_often_as_it_says():
     doses, hits = np.linspace(-1, 1, 30), 0
     for _ in range(300):
         curve = DoseCurve(
-            lambda d: np.column_stack([d**0, d, d**2]), root @ rng.normal(size=3), root @ root.T, (-1.0, 1.0)
+            lambda d: np.column_stack([d**0, d, d**2]), root @ rng.normal(size=3), Gaussian(root @ root.T), (-1.0, 1.0)
         )
         band = curve.at(doses)
         hits += bool(((band.band_low <= 0) & (band.band_high >= 0)).all())
@@ -135,5 +136,5 @@ def test_the_band_holds_a_gaussian_curve_as_often_as_it_says():
 
 
 def test_a_line_through_two_means_has_their_covariance():
-    line = line_through((1.0, 3.0), np.array([0.0, 4.0]), np.diag([1.0, 2.0]), support=(0.0, 9.0))
+    line = line_through((1.0, 3.0), np.array([0.0, 4.0]), Gaussian(np.diag([1.0, 2.0])), support=(0.0, 9.0))
     assert line.contrast(3.0, 1.0).standard_error == pytest.approx(np.sqrt(3))

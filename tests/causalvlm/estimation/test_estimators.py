@@ -23,9 +23,13 @@ ESTIMANDS = {
     "front-door": FrontDoor("X", "Y", ("S",)),
     "back-door": BackDoor("X", "Y", ("U",)),
     "general": causalvlm.identify(CAUSES, treatment="X", outcome="Y", strategy="general"),
+    "instrument": causalvlm.Instrument("X", "Y", "Z"),
+    "mediation": causalvlm.Mediation("X", "Y", ("S",), ("U",), "total"),
 }
 DISCRETE = draw_world(Dials(), rng=np.random.default_rng(1)).sample(1500, rng=np.random.default_rng(0))
+DISCRETE = DISCRETE.assign(Z=np.where(np.random.default_rng(2).random(1500) < 0.8, DISCRETE.X, 1 - DISCRETE.X))
 LINEAR = LinearWorld().sample(1500, rng=np.random.default_rng(0))
+LINEAR = LINEAR.assign(Z=LINEAR.X + np.random.default_rng(2).normal(size=1500))
 SERVED = [(name, door) for name, entry in ESTIMATORS.items() for door in entry.serves]
 
 
@@ -80,7 +84,15 @@ def test_every_entry_has_influence_functions_for_a_numeric_outcome(name, door):
 
 
 @pytest.mark.parametrize(
-    ("door", "data"), [("general", "cells"), *itertools.product(["front-door", "back-door"], get_args(Data))]
+    ("door", "data"),
+    [
+        ("general", "cells"),
+        ("instrument", "levels"),
+        ("instrument", "amounts"),
+        ("mediation", "cells"),
+        ("mediation", "levels"),
+        *itertools.product(["front-door", "back-door"], get_args(Data)),
+    ],
 )
 def test_every_kind_of_data_has_one_default_for_each_question(door, data):
     chosen = [entry for entry in ESTIMATORS.values() if door in entry.serves and entry.default_for == data]
@@ -88,7 +100,7 @@ def test_every_kind_of_data_has_one_default_for_each_question(door, data):
 
 
 def test_the_command_line_offers_every_entry(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setenv("COLUMNS", "2000")
     assert run(["estimate", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"<{'|'.join(ESTIMATORS)}>" in text

@@ -291,7 +291,7 @@ def test_mistakes():
         refute(effect, table, rng=rng, repeats=0)
     with pytest.raises(InputError, match="no column 'G'"):
         refute(effect, table, rng=rng, suspects=["G"])
-    with pytest.raises(InputError, match="must identify the effect of 'X' on 'Y'; received 'S' on 'Y'"):
+    with pytest.raises(InputError, match="the total effect of 'X' on 'Y'; received the total effect of 'S' on 'Y'"):
         refute(effect, table, rng=rng, repeats=1, alternative=BackDoor("S", "Y", ()))
 
 

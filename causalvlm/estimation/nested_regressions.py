@@ -1,0 +1,106 @@
+"""Natural effects by linear models of the outcome and of the mediators, one of each treatment level.
+
+E[Y(a, S(b))] is the line of Y in level a, at the mean covariates and at the mediators that the lines of S in level b
+have there (Pearl, UAI 2001, theorem 2, with lines that may differ between levels; VanderWeele, Vansteelandt, Statistics
+and Its Interface 2, 2009). The weight of each row in such a mean shows how far it is extrapolated (Chattopadhyay,
+Zubizarreta, Biometrika 110, 2023).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from causalvlm.estimation.arm_means import cross_fit_arms, separate
+from causalvlm.estimation.cross_fitting import Candidates, decoded, folds
+from causalvlm.estimation.fit import Fit, from_overlap
+from causalvlm.estimation.nuisance import least_squares
+from causalvlm.estimation.overlap import Overlap, kish, pair_auc
+from causalvlm.estimation.problem import Problem
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Means of outcomes whose mediators are those of a level of their own.
+
+    Attributes:
+        means: E[Y(a, S(b))] for each pair of levels.
+        influence: influence function of each mean.
+        sizes: effective rows (Kish) of the weights of the outcomes in each mean.
+        shares: those sizes as shares of the rows of level a.
+
+    Example:
+        >>> Nested(np.zeros(2), np.zeros((9, 2)), np.array([3.0, 4.0]), np.array([0.7, 0.8])).sizes.min()
+        np.float64(3.0)
+    """
+
+    means: Float[np.ndarray, " _"]
+    influence: Float[np.ndarray, "rows _"]
+    sizes: Float[np.ndarray, " _"]
+    shares: Float[np.ndarray, " _"]
+
+
+def nested_regressions(
+    mediator: Float[np.ndarray, "rows dim"],
+    treatment: Int[np.ndarray, " rows"],
+    outcome: Float[np.ndarray, " rows"],
+    *,
+    covariates: Float[np.ndarray, "rows _"],
+    nested: Sequence[tuple[int, int]],
+) -> Nested:
+    """Estimate E[Y(a, S(b))] for each (a, b); the influence functions carry the slopes of both models.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.integers(0, 2, 20_000)
+        >>> s = x[:, None] + rng.normal(size=(20_000, 1))
+        >>> y = (2 + x) * s[:, 0] + 3 * x + rng.normal(size=20_000)
+        >>> nested = [(0, 0), (1, 0), (1, 1)]
+        >>> nested_regressions(s, x, y, covariates=np.zeros((20_000, 0)), nested=nested).means.round(1) + 0.0
+        array([0., 3., 6.])
+    """
+    rows = len(outcome)
+    given = np.hstack([np.ones((rows, 1)), covariates])
+    design = np.hstack([given, mediator])
+    centre = given.mean(0)
+    means, columns, sizes, shares = [], [], [], []
+    for a, b in nested:
+        seen, of = treatment == a, treatment == b
+        first = np.linalg.pinv(given[of])  # from mediators in level b to their lines
+        lines = first @ mediator[of]
+        at = np.concatenate([centre, centre @ lines])
+        second = np.linalg.pinv(design[seen])
+        slopes = second @ outcome[seen]
+        index = slopes[given.shape[1] :]
+        means.append(at @ slopes)
+        influence = (given - centre) @ (slopes[: given.shape[1]] + lines @ index)
+        weights = at @ second
+        influence[seen] += rows * weights * (outcome[seen] - design[seen] @ slopes)
+        influence[of] += rows * (centre @ first) * ((mediator[of] - given[of] @ lines) @ index)
+        columns.append(influence)
+        sizes.append(kish(weights))
+        shares.append(sizes[-1] / seen.sum())
+    return Nested(np.array(means), np.column_stack(columns), np.array(sizes), np.array(shares))
+
+
+def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
+    """Nested regressions on a problem with a numeric outcome and a treatment of few levels.
+
+    Example:
+        >>> import pandas as pd
+        >>> from causalvlm.estimation.problem import read_problem
+        >>> from causalvlm.identification.estimands import Mediation
+        >>> rng = np.random.default_rng(0)
+        >>> table = pd.DataFrame({"X": [0, 1] * 200, "S": rng.normal(size=400), "Y": rng.normal(size=400)})
+        >>> run(read_problem(table, Mediation("X", "Y", ("S",), ())), rng=rng).means.shape
+        (2, 1)
+    """
+    codes, mediator, covariates = problem.codes, problem.mediator, problem.covariates
+    found = nested_regressions(mediator, codes, problem.outcome, covariates=covariates, nested=problem.nested)
+    features, pair = np.hstack([mediator, covariates]), problem.arms.pair
+    overlap = Overlap(pair_auc(decoded(features, codes, rng=rng), codes, pair), found.sizes, found.shares)
+    lines, assigned = Candidates([separate(least_squares(1))]), folds(codes, rng=rng)
+    judged = cross_fit_arms(lines, features, codes, problem.outcome, assigned)
+    notes = judged.notes("line of the outcome in each level", "Use 'plug-in', with columns cut into levels.")
+    return from_overlap(found.means, found.influence, overlap, pair, notes)
