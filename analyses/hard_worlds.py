@@ -28,7 +28,7 @@ from jaxtyping import Float
 import causalvlm
 import cdc
 from causalvlm.errors import OverlapError
-from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor
+from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Instrument, Mediation
 from cdc.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "hard_worlds.json"
@@ -50,9 +50,12 @@ class World:
     runs: int = RUNS
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    known: float | None = None
 
     def truth(self) -> float:
-        """E[Y | do(1)] - E[Y | do(0)], on the same noise."""
+        """E[Y | do(1)] - E[Y | do(0)], on the same noise, or what is known of a part of it."""
+        if self.known is not None:
+            return self.known
         parts = []
         for part in range(TRUTH_PARTS):
             set_to = [self.draw(np.random.default_rng([part, 31]), TRUTH_ROWS, value).Y.mean() for value in (1.0, 0.0)]
@@ -229,6 +232,43 @@ def verma(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame
     return pd.DataFrame({"A": a, "B": b, "X": x, "Y": y}).astype(int)
 
 
+def pushed(strength: float) -> Draw:
+    """Instrument: it moves a treatment that a hidden cause confounds."""
+
+    def draw(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+        z, u = rng.normal(size=(2, rows))
+        x = amount(strength * z + u + rng.normal(size=rows), do)
+        return pd.DataFrame({"Z": z, "X": x, "Y": x + 2 * u + rng.normal(size=rows)})
+
+    return draw
+
+
+def assigned(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Instrument: half of the units follow their assignment, the others a hidden cause; one covariate moves both."""
+    w, u = rng.normal(size=(2, rows))
+    z = bits(rng, 1 / (1 + np.exp(-w)))
+    x = np.where(rng.random(rows) < 0.5, z, u > 0.3)
+    x = x if do is None else np.full(rows, do)
+    y = x + 2 * u + w**2 + rng.normal(size=rows)
+    return pd.DataFrame({"W": w, "Z": z.astype(int), "X": x.astype(int), "Y": y})
+
+
+def passed_on(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Mediation: lines; three of the effect go past the mediator, two through it."""
+    c = rng.normal(size=rows)
+    x = chosen(rng, c, do)
+    s = x + 0.5 * c + rng.normal(size=rows)
+    return pd.DataFrame({"C": c, "X": x.astype(int), "S": s, "Y": 2 * s + 3 * x + c + rng.normal(size=rows)})
+
+
+def passed_on_bent(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Mediation: all of the effect goes through the mediator, whose square counts."""
+    c = rng.normal(size=rows)
+    x = chosen(rng, c, do)
+    s = x + 0.5 * c + rng.normal(size=rows)
+    return pd.DataFrame({"C": c, "X": x.astype(int), "S": s, "Y": s**2 + c + rng.normal(size=rows)})
+
+
 def identified(text: str) -> Estimand:
     """What `identify` says of the effect of X on Y."""
     return causalvlm.identify(causalvlm.CausalGraph(text), treatment="X", outcome="Y")
@@ -237,6 +277,7 @@ def identified(text: str) -> Estimand:
 NAPKIN = identified("W -> Z -> X -> Y; W <-> X; W <-> Y")
 VERMA = identified("A -> B -> X -> Y; A -> X; B <-> Y; X <-> A")
 DOSE = {"estimator": "dose-response"}
+MOVED, THROUGH = Instrument("X", "Y", "Z"), Mediation("X", "Y", ("S",), ("C",))
 
 WORLDS: Mapping[str, World] = {
     "front, ring, d = 16": World(ring(16), 4000, FRONT, 200, names(16)),
@@ -258,6 +299,11 @@ WORLDS: Mapping[str, World] = {
     "napkin": World(napkin(0.8), 1000, NAPKIN),
     "napkin, weak": World(napkin(0.3), 1000, NAPKIN),
     "Verma's graph": World(verma, 1000, VERMA),
+    "instrument, strong": World(pushed(0.5), 1000, MOVED),
+    "instrument, weak": World(pushed(0.12), 1000, MOVED),
+    "instrument, two levels": World(assigned, 2000, Instrument("X", "Y", "Z", ("W",)), 200),
+    "mediation": World(passed_on, 500, THROUGH, known=2.0),
+    "mediation, bent": World(passed_on_bent, 500, THROUGH),
 }
 
 
