@@ -1,9 +1,9 @@
 """The estimators beside other public implementations, on the same tables.
 
 fd-cate (Jung) for the front door with binary treatment and mediator, DoubleML (Bach et al., JMLR 23, 2022) for double
-machine learning and AIPW. DoubleML is given the same learners as ours; folds differ, and fd-cate's learners too, so that
-single answers differ by a part of their standard errors. What must agree are their means, and the spread of both around
-the truth. Two-stage least squares is held against linearmodels to nine digits, in the tests.
+machine learning and AIPW. DoubleML is given the same learners as ours; folds differ, and fd-cate's learners too, so
+that single answers differ by a part of their standard errors. What must agree are their means, and the spread of both
+around the truth. Two-stage least squares is held against linearmodels to nine digits, in the tests.
 
 Run:    pip install fd-cate DoubleML
         OMP_NUM_THREADS=1 python analyses/oracles.py             (about 15 minutes on 2 cores)
