@@ -7,7 +7,9 @@ from jaxtyping import Float
 
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, reduction, standardiser
 
-_WIDEST = 100  # columns; more are reduced to their principal components
+WIDEST = 100
+"""Columns that flexible learners see; more are reduced to their principal components."""
+
 _KNOTS = (-1.2, -0.4, 0.4, 1.2)
 _NARROW = 1 / 9  # of the squared width of a wide bump: in many dimensions every distance is about the same
 
@@ -29,7 +31,7 @@ def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Mat
         >>> dictionary(np.random.default_rng(0).normal(size=(200, 2)))(np.zeros((3, 2))).shape
         (3, 210)
     """
-    project = reduction(train, _WIDEST)
+    project = reduction(train, WIDEST)
     scale = standardiser(project(train))
     places = np.linspace(0, len(train) - 1, min(landmarks, len(train))).astype(int)
     centres = scale(project(train[places]))

@@ -216,6 +216,29 @@ def say_level(level: Level) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
+def question_of(effect: Effect, table: pd.DataFrame) -> Problem:
+    """The problem that `effect` answered, read again from its table.
+
+    Raises:
+        InputError: if the table is not the one that it came from.
+
+    Example:
+        >>> from causalvlm.identification.estimands import FrontDoor
+        >>> from causalvlm.worlds.discrete import smoking
+        >>> table = smoking().sample(5000, rng=0)
+        >>> question_of(estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=0), table).door
+        'front-door'
+    """
+    return read_problem(
+        table,
+        effect.estimand,
+        treated=effect.treated,
+        control=effect.control,
+        columns=effect.columns,
+        learners=effect.learners,
+    )
+
+
 def _texts(row: Mapping[Level, float]) -> dict[str, float]:
     return {str(level): value for level, value in row.items()}
 

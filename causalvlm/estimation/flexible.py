@@ -16,11 +16,10 @@ from sklearn.linear_model import LassoCV, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import SplineTransformer
 
-from causalvlm.estimation.dictionary import dictionary
+from causalvlm.estimation.dictionary import WIDEST, dictionary
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, reduction, standardiser
 
 _LANDMARKS = 200
-_WIDEST = 100  # columns; more are reduced to their principal components
 _PENALTIES = np.geomspace(1e-4, 10, 12)  # per row, on standardised columns
 _TREES: dict[str, Any] = {
     "max_iter": 100,
@@ -76,7 +75,7 @@ def sparse(features: Matrix, outcome: Matrix) -> Predict:
 
 def _splines(train: Matrix) -> Callable[[Matrix], Matrix]:
     """Standardised splines of each column, or of each principal component where there are too many."""
-    project = reduction(train, _WIDEST)
+    project = reduction(train, WIDEST)
     basis = SplineTransformer(4, degree=2, knots="quantile", extrapolation="linear").fit(project(train))
     scale = standardiser(basis.transform(project(train)))
     return lambda values: scale(basis.transform(project(values)))

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from scipy.optimize import bisect
 
 from causalvlm.errors import InputError
-from causalvlm.estimation.effect import Effect
-from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.effect import Effect, question_of
+from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import matrix
 from causalvlm.estimation.score_test import pseudo_inverse
 from causalvlm.intervals import Z
@@ -222,10 +222,7 @@ def sensitivity(effect: Effect, table: pd.DataFrame) -> Sensitivity:
         >>> [(one.name, round(one.breakdown, 1)) for one in found.scenarios][0]
         ('a direct path', 0.4)
     """
-    problem = read_problem(
-        table, effect.estimand, treated=effect.treated, control=effect.control, columns=effect.columns
-    )
-    return sensitivity_of(effect, problem)
+    return sensitivity_of(effect, question_of(effect, table))
 
 
 def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
@@ -241,7 +238,7 @@ def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
         >>> rng = np.random.default_rng(0)
         >>> table = LinearWorld().sample(1000, rng=rng)
         >>> effect = estimate_effect(table, BackDoor("X", "Y", ("U",)), rng=rng)
-        >>> found = sensitivity_of(effect, read_problem(table, effect.estimand))
+        >>> found = sensitivity_of(effect, question_of(effect, table))
         >>> list(found.weakest.benchmarks)
         ['U']
     """

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from scipy.optimize import linprog
 
 from causalvlm.errors import InputError
-from causalvlm.estimation.effect import Effect
-from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.effect import Effect, question_of
+from causalvlm.estimation.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def bounds(effect: Effect, table: pd.DataFrame) -> Bounds:
         >>> round(found.low, 1), round(found.high, 1)
         (-0.9, 0.1)
     """
-    problem = read_problem(
-        table, effect.estimand, treated=effect.treated, control=effect.control, columns=effect.columns
-    )
+    problem = question_of(effect, table)
     treated, control = problem.arms.pair
     joint = _binary_joint(problem)
     return second_stage_bounds(joint if treated > control else joint[::-1])

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from causalvlm.errors import InputError
-from causalvlm.estimation.effect import Effect, estimate_contrast
+from causalvlm.estimation.effect import Effect, estimate_contrast, question_of
 from causalvlm.estimation.estimators import ESTIMATORS
-from causalvlm.estimation.problem import Problem, read_problem
+from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import check_columns, check_fixable
 from causalvlm.identification.estimands import Estimand
 
@@ -79,14 +79,7 @@ def open_case(
         repeats = _REPEATS if ESTIMATORS[effect.estimator].counts else _REPEATS_OF_MODELS
     if repeats < 1:
         raise InputError(f"repeats must be at least 1; received {repeats}. A few are enough to see a bias.")
-    problem = read_problem(
-        table,
-        effect.estimand,
-        treated=effect.treated,
-        control=effect.control,
-        columns=effect.columns,
-        learners=effect.learners,
-    )
+    problem = question_of(effect, table)
     check_columns(table, suspects)
     check_fixable(table, suspects)
     return Case(effect, problem, rng, alternative, tuple(suspects), repeats)
