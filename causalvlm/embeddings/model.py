@@ -1,0 +1,103 @@
+"""`Model`: what a diagnosis asks of a classifier, whatever stands behind it: pictures in, log-probabilities out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+
+import cdc
+from causalvlm.errors import InputError
+
+Pictures = Sequence[Image.Image]
+
+Probabilities = Callable[[Pictures], Float[np.ndarray, "rows classes"]]
+"""A classifier of one's own: from pictures to the probabilities of the classes, rows summing to one."""
+
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""A probability below this is taken for it: its logarithm stays finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A classifier that answers pictures and, where it reads embeddings, answers those too.
+
+    Attributes:
+        class_names: the closed set of answers.
+        answer: log-probabilities of the classes, up to a constant per row, of pictures.
+        encode: unit-length embeddings of pictures; None for a classifier that has none.
+        classify: the same log-probabilities from embeddings; None for one that reads pixels.
+        name: what it is called in a report.
+    """
+
+    class_names: tuple[str, ...]
+    answer: Callable[[Pictures], Float[np.ndarray, "rows classes"]]
+    encode: Callable[[Pictures], Float[np.ndarray, "rows dim"]] | None = None
+    classify: Callable[[Float[np.ndarray, "rows dim"]], Float[np.ndarray, "rows classes"]] | None = None
+    name: str = "the model"
+
+
+def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> Model:
+    """A trained or zero-shot adapter as a model; its class names by default are those it was trained on.
+
+    Example:
+        >>> data = cdc.ImageDataset("pets", ("cat", "dog"), train=(), validation=(), test=())
+        >>> model = model_of(cdc.fit(data, cdc.ZeroShotConfig(), cdc.load_backbone("picto")))
+        >>> model.answer([Image.new("RGB", (64, 64))]).shape
+        (1, 2)
+    """
+    classifier, backbone = adapter.classifier(class_names), adapter.backbone
+
+    def answer(pictures: Pictures) -> Float[np.ndarray, "rows classes"]:
+        return adapter.predict(pictures, class_names).logits.cpu().numpy()
+
+    @torch.no_grad()
+    def encode(pictures: Pictures) -> Float[np.ndarray, "rows dim"]:
+        pixels = torch.stack([backbone.preprocess(picture.convert("RGB")) for picture in pictures])
+        return backbone.encode_images(pixels).cpu().numpy()
+
+    @torch.no_grad()
+    def classify(features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows classes"]:
+        return classifier(torch.from_numpy(np.array(features)).to(backbone.device)).logits.cpu().numpy()
+
+    return Model(
+        class_names=classifier.class_names,
+        answer=answer,
+        encode=encode,
+        classify=classify if classifier.reads == "features" else None,
+        name=adapter.card.method.name,
+    )
+
+
+def model_from(probabilities: Probabilities, class_names: Sequence[str], *, name: str = "the model") -> Model:
+    """A function from pictures to probabilities as a model.
+
+    Args:
+        probabilities: rows sum to one, one column per class name.
+        class_names: the closed set of answers.
+        name: what it is called in a report.
+
+    Raises:
+        InputError: on use, if the function does not give one finite probability per picture and class.
+
+    Example:
+        >>> model = model_from(lambda pictures: np.full((len(pictures), 2), 0.5), ("cat", "dog"))
+        >>> model.answer([Image.new("RGB", (8, 8))])
+        array([[-0.69314718, -0.69314718]])
+    """
+    names = tuple(class_names)
+
+    def answer(pictures: Pictures) -> Float[np.ndarray, "rows classes"]:
+        found = np.asarray(probabilities(pictures), dtype=float)
+        expected = (len(pictures), len(names))
+        if found.shape != expected or not np.isfinite(found).all() or (found < 0).any():
+            raise InputError(
+                f"a model must give one probability for each of {expected[0]} pictures and {expected[1]} class names; "
+                f"received shape {found.shape}, smallest {found.min() if found.size else 'none'}. Return softmax "
+                "outputs, one row per picture."
+            )
+        return np.log(np.maximum(found, SMALLEST))
+
+    return Model(names, answer, name=name)
