@@ -19,12 +19,12 @@ from causalvlm.diagnosis.columns import (
     pixel_columns,
 )
 from causalvlm.diagnosis.levels import Answers, Cell, LevelDiagnosis, diagnose_cell, diagnose_level
-from causalvlm.diagnosis.multiplicity import FALSE_ALARM_RATE, AdjustedPValues, holm
 from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed
 from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, wilson
 from causalvlm.markup import html_table
+from causalvlm.multiplicity import FALSE_ALARM_RATE, AdjustedPValues, holm
 from causalvlm.phrases import difference, percent, percents
 from causalvlm.probes.linear import ProbeResult, fit_probe
 from causalvlm.randomness import Rng, generator

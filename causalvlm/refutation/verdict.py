@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from scipy.special import ndtr
 
-from causalvlm.diagnosis.multiplicity import holm
 from causalvlm.markup import html_table
+from causalvlm.multiplicity import holm
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from scipy.stats import binom
 from statsmodels.stats.multitest import multipletests
 
 from causalvlm.diagnosis.diagnose import diagnose
-from causalvlm.diagnosis.multiplicity import FALSE_ALARM_RATE, holm
 from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.multiplicity import FALSE_ALARM_RATE, holm
 
 
 @pytest.mark.parametrize("seed", range(20))
