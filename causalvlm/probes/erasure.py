@@ -183,9 +183,9 @@ class Erasure:
 @threadpool_limits.wrap(limits=1)  # hundreds of small products: threads would spend their time waiting for each other
 def erase_and_ask(
     classify: Classify,
-    features: Float[np.ndarray, "rows dim"],
-    labels: Int[np.ndarray, " rows"],
-    levels: Shaped[np.ndarray, " rows"],
+    features: Float[np.ndarray, "_ dim"],
+    labels: Int[np.ndarray, " _"],
+    levels: Shaped[np.ndarray, " _"],
     *,
     factor: str = "factor",
     rng: Rng,
@@ -194,9 +194,10 @@ def erase_and_ask(
 ) -> Erasure | None:
     """Erase what is left of a factor within classes from embeddings, and compare what a model answers.
 
-    Each fold is erased by what was fitted on the others, and every embedding keeps its length. What the change is held
-    against is the same with levels permuted within classes (Elazar et al., TACL 2021, arXiv 2006.00995, compare with
-    random directions): erasing anything of this rank disturbs answers.
+    Each fold is erased by what was fitted on the others. What the change is held against is the same with levels
+    permuted within classes (Elazar et al., TACL 2021, arXiv 2006.00995, compare with random directions): erasing
+    anything of this rank disturbs answers. Embeddings are not brought back to unit length: that would change what a
+    model makes of all that was not erased.
 
     Args:
         classify: `Model.classify`.
@@ -282,7 +283,6 @@ class _Erasing:
 
     classify: Classify
     features: Float[np.ndarray, "rows dim"]
-    lengths: Float[np.ndarray, " rows"]
     labels: Int[np.ndarray, " rows"]
     folds: tuple[_Fold, ...]
     margins: Float[np.ndarray, " rows"]
@@ -305,7 +305,7 @@ class _Erasing:
             whitened = (features[held_out] - space.centre) @ space.whiten
             folds.append(_Fold(others, held_out, space, whitened.astype(features.dtype)))
         margins, answers = logit_margins(logits, labels), logits.argmax(axis=1)
-        return cls(classify, features, _lengths(features), labels, tuple(folds), margins, answers)
+        return cls(classify, features, labels, tuple(folds), margins, answers)
 
     def ask(self, factors: Float[np.ndarray, "rows _ _"]) -> Iterator[_Answer]:
         """What changes when each of a stack of factors is erased."""
@@ -316,17 +316,12 @@ class _Erasing:
             for fold, basis, left in zip(self.folds, bases, lefts, strict=True):
                 amounts = fold.whitened @ basis[draw].astype(erased.dtype)
                 erased[fold.held_out] = self.features[fold.held_out] - amounts @ left[draw].T.astype(erased.dtype)
-            erased *= (self.lengths / np.maximum(_lengths(erased), np.finfo(np.float32).tiny))[:, None]
             logits = self.classify(erased)
             yield _Answer(
                 margins=logit_margins(logits, self.labels) - self.margins,
                 changed=logits.argmax(axis=1) != self.answers,
                 rank=max(int(basis[draw].any(axis=0).sum()) for basis in bases),
             )
-
-
-def _lengths(features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, " rows"]:
-    return np.sqrt(np.einsum("rd,rd->r", features, features))
 
 
 def _permute_within(labels: Int[np.ndarray, " rows"], rng: np.random.Generator) -> Int[np.ndarray, " rows"]:
