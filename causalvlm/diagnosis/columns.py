@@ -10,7 +10,7 @@ from jaxtyping import Int, Shaped
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
 from causalvlm.probes.cuts import cut_levels
-from causalvlm.probes.overlay import find_overlays
+from causalvlm.probes.overlay import Overlay, find_overlays
 from causalvlm.probes.pixels import MEASURES, measure_pixels
 
 FEWEST_IMAGES = 20
@@ -35,12 +35,14 @@ class FactorColumn:
         source: whether it came with the images or was measured.
         about: what was measured, with unit and source.
         probed: rows that its probe reads; None for all of them.
+        values: what was measured of every image; None for a labelled factor.
     """
 
     levels: Shaped[np.ndarray, " rows"]
     source: Origin = "label"
     about: str = ""
     probed: Int[np.ndarray, " _"] | None = None
+    values: Shaped[np.ndarray, " rows"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +53,13 @@ class Columns:
         table: the images that have all of them.
         factors: by name.
         left_out: measured factors that cannot be asked about, each with the reason.
+        overlays: recurring marks that were found among the images.
     """
 
     table: EmbeddingTable
     factors: Mapping[str, FactorColumn]
     left_out: tuple[tuple[str, str], ...] = ()
+    overlays: tuple[Overlay, ...] = ()
 
 
 def labelled_columns(table: EmbeddingTable) -> Columns:
@@ -101,8 +105,8 @@ def pixel_columns(
         else:
             about = MEASURES[name].about if name in MEASURES else ABOUT_MARK
             probed = sample_rows(levels, images, most=PROBED_IMAGES, fewest=fewest, rng=rng)
-            factors[free] = FactorColumn(levels, "pixels", about, probed)
-    return Columns(table, factors, tuple(left_out.items()))
+            factors[free] = FactorColumn(levels, "pixels", about, probed, column)
+    return Columns(table, factors, tuple(left_out.items()), overlays.found)
 
 
 def sample_rows(

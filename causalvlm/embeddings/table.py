@@ -117,11 +117,7 @@ class EmbeddingTable:
     @property
     def margins(self) -> Float[np.ndarray, " rows"]:
         """Log odds of the true class against its strongest rival, l_y - max_{k != y} l_k; positive where right."""
-        rows = np.arange(len(self))
-        rivals = self.logits.astype(np.float64)
-        true = rivals[rows, self.labels]
-        rivals[rows, self.labels] = -np.inf
-        return true - rivals.max(axis=1)
+        return logit_margins(self.logits, self.labels)
 
     def save(self, directory: Path | str, *, force: bool = False) -> None:
         """Write the table into a folder, from which `load_embeddings` reads it again.
@@ -203,6 +199,22 @@ class EmbeddingTable:
                     f"{name} must be finite; {len(broken)} of {len(self)} rows are not, the first is row {broken[0]}"
                     f"{f' ({self.files[broken[0]]})' if self.files else ''}. Drop those rows, or encode in fp32."
                 )
+
+
+def logit_margins(
+    logits: Float[np.ndarray, "rows classes"], labels: Int[np.ndarray, " rows"]
+) -> Float[np.ndarray, " rows"]:
+    """Log odds of the true class against its strongest rival, l_y - max_{k != y} l_k.
+
+    Example:
+        >>> logit_margins(np.array([[2.0, 1.0, 0.5]]), np.array([1]))
+        array([-1.])
+    """
+    rows = np.arange(len(labels))
+    rivals = logits.astype(np.float64)
+    true = rivals[rows, labels]
+    rivals[rows, labels] = -np.inf
+    return true - rivals.max(axis=1)
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:

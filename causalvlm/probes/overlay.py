@@ -31,6 +31,12 @@ FEWEST_EDGES = 24
 SHOWN = 0.6
 """Share of a mark's edges that an image must have to show it."""
 
+LIFTED_FROM = 60
+"""Images from which a mark is lifted."""
+
+AGREED = 24
+"""Grey levels between the quartiles of a pixel over these images, up to which it belongs to the mark."""
+
 SEEN_SIDE = 512
 """Larger images are reduced so far, by averaging whole blocks."""
 
@@ -53,6 +59,10 @@ class Overlay:
     shown: int
     edges: Bool[np.ndarray, "4 _ _"]
     box: tuple[float, float, float, float]
+
+    def is_on(self, image: Image.Image) -> bool:
+        """Whether a picture in memory shows the mark."""
+        return image.size == self.size and _share(_edges_of(image), self.edges) >= SHOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +117,73 @@ def find_overlays(
         if edges.sum() < FEWEST_EDGES:
             continue
         for row, one in zip(rows, _edges([paths[row] for row in rows], progress), strict=True):
-            shows[row] = one is not None and one[edges].mean() >= SHOWN
+            shows[row] = one is not None and _share(one, edges) >= SHOWN
         found.append(Overlay(size, len(rows), int(shows[rows].sum()), edges, _box(edges)))
     return Overlays(tuple(found), shows)
+
+
+@dataclass(frozen=True, eq=False)
+class Stamp:
+    """A recurring mark, to be put on other images of its size.
+
+    Attributes:
+        overlay: the mark.
+        corner: its left and top, in pixels.
+        pixels: what it looks like.
+        mask: 255 where it covers what is behind, else 0.
+    """
+
+    overlay: Overlay
+    corner: tuple[int, int]
+    pixels: Image.Image
+    mask: Image.Image
+
+    def put(self, image: Image.Image) -> Image.Image | None:
+        """The picture with the mark on it; None if it has another size, or the mark cannot be told on it."""
+        if image.size != self.overlay.size:
+            return None
+        stamped = image.copy()
+        stamped.paste(self.pixels, self.corner, self.mask)
+        return stamped if self.overlay.is_on(stamped) else None
+
+
+def lift_mark(paths: Sequence[Path], overlay: Overlay) -> Stamp:
+    """A mark as images that show it have it in common: its pixels are the medians over them [ours].
+
+    It covers a pixel where the images agree, half of them to within `AGREED` grey levels in every channel: a mark that
+    is much more transparent than that is not lifted, and `Stamp.put` gives no picture.
+
+    Args:
+        paths: images that show it, of which `LIFTED_FROM` are read.
+        overlay: the mark.
+
+    Example:
+        >>> import tempfile
+        >>> folder, rng = Path(tempfile.mkdtemp()), np.random.default_rng(0)
+        >>> for index in range(60):
+        ...     pixels = rng.integers(100, 156, size=(32, 48)).astype(np.uint8)
+        ...     pixels[20:26, 8:40] = 255
+        ...     Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+        >>> files = sorted(folder.iterdir())
+        >>> stamp = lift_mark(files, find_overlays(files).found[0])
+        >>> stamp.put(Image.new("RGB", (48, 32), "#808080")).getpixel((20, 22))
+        (255, 255, 255)
+    """
+    width, height = overlay.size
+    left, top = max(0, int(overlay.box[0] * width) - 2), max(0, int(overlay.box[1] * height) - 2)
+    box = left, top, min(width, int(overlay.box[2] * width) + 3), min(height, int(overlay.box[3] * height) + 3)
+    crops: list[np.ndarray] = []
+    for path in paths[:LIFTED_FROM]:
+        with lend_image(path) as image:
+            crops.append(np.asarray(image.crop(box)))
+    low, middle, high = np.percentile(np.stack(crops), [25, 50, 75], axis=0)
+    covered = (high - low).max(axis=-1) <= AGREED
+    pixels = Image.fromarray(np.rint(middle).astype(np.uint8))
+    return Stamp(overlay, (left, top), pixels, Image.fromarray(255 * covered.astype(np.uint8)))
+
+
+def _share(shown: Bool[np.ndarray, "4 _ _"], edges: Bool[np.ndarray, "4 _ _"]) -> float:
+    return float(shown[edges].mean())
 
 
 def _read_size(path: Path) -> tuple[int, int]:
@@ -120,8 +194,12 @@ def _read_size(path: Path) -> tuple[int, int]:
 def _read_edges(path: Path) -> Bool[np.ndarray, "4 _ _"]:
     """Where a picture has strong edges, by direction; each edge at the later of its two pixels."""
     with lend_image(path) as image:
-        reduced: Image.Image = image.reduce(-(-max(image.size) // SEEN_SIDE))
-        luma = to_luma(np.asarray(reduced, dtype=np.float32).transpose(2, 0, 1))
+        return _edges_of(image)
+
+
+def _edges_of(image: Image.Image) -> Bool[np.ndarray, "4 _ _"]:
+    reduced: Image.Image = image.reduce(-(-max(image.size) // SEEN_SIDE))
+    luma = to_luma(np.asarray(reduced, dtype=np.float32).transpose(2, 0, 1))
     edges = np.zeros((4, *luma.shape), dtype=bool)
     across, down = np.diff(luma, axis=1), np.diff(luma, axis=0)
     edges[0, :, 1:], edges[1, :, 1:] = across > STRONG, across < -STRONG

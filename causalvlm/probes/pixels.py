@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -68,20 +68,25 @@ class Picture:
             UnreadableImageError: as `cdc.read_image`.
         """
         with lend_image(path) as image:
-            width, height = image.size
-            rgb = _channels(image.reduce(-(-max(width, height) // SEEN_SIDE)))
-            left, top = max(0, width - DETAIL_SIDE) // 2, max(0, height - DETAIL_SIDE) // 2
-            window = (left, top, min(width, left + DETAIL_SIDE), min(height, top + DETAIL_SIDE))
-            detail = to_luma(_channels(image.crop(window)))
+            seen = cls.of(image)
         with Image.open(path, formats=FORMATS) as header:  # read again: decoding has closed the first one
-            return cls(
-                rgb=rgb,
-                detail=detail,
-                size=(width, height),
-                pixels=header.width * header.height,
-                kind=header.format or "",
-                quantisation=tuple(getattr(header, "quantization", {}).get(0, ())),
-            )
+            pixels, kind = header.width * header.height, header.format or ""
+            return replace(seen, pixels=pixels, kind=kind, quantisation=_quantisation(header))
+
+    @classmethod
+    def of(cls, image: Image.Image) -> "Picture":
+        """A picture in memory, upright and in 8-bit RGB; its format where it was just decoded."""
+        width, height = image.size
+        left, top = max(0, width - DETAIL_SIDE) // 2, max(0, height - DETAIL_SIDE) // 2
+        window = (left, top, min(width, left + DETAIL_SIDE), min(height, top + DETAIL_SIDE))
+        return cls(
+            rgb=_channels(image.reduce(-(-max(width, height) // SEEN_SIDE))),
+            detail=to_luma(_channels(image.crop(window))),
+            size=(width, height),
+            pixels=width * height,
+            kind=image.format or "",
+            quantisation=_quantisation(image),
+        )
 
     @cached_property
     def luma(self) -> Float[np.ndarray, "_ _"]:
@@ -122,6 +127,10 @@ def to_luma(rgb: Float[np.ndarray, "3 _ _"]) -> Float[np.ndarray, "_ _"]:
         array([[76.245]])
     """
     return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+
+
+def _quantisation(image: Image.Image) -> tuple[int, ...]:
+    return tuple(getattr(image, "quantization", {}).get(0, ()))
 
 
 def _channels(image: Image.Image) -> Float[np.ndarray, "3 _ _"]:
