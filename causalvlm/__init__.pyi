@@ -2,8 +2,8 @@
 
 from .adaptation import adapt as adapt
 from .datasets import load_dataset as load_dataset
-from .diagnosis.diagnose import Diagnosis as Diagnosis
 from .diagnosis.diagnose import diagnose as diagnose
+from .diagnosis.result import Diagnosis as Diagnosis
 from .embeddings.encode import embed as embed
 from .embeddings.encode import embed_clip_retrieval as embed_clip_retrieval
 from .embeddings.encode import embed_into as embed_into

@@ -1,7 +1,6 @@
 """Many questions asked of one table: verdicts of which, with one false-alarm rate, hardly any is wrong."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from causalvlm.intervals import CONFIDENCE
@@ -10,25 +9,6 @@ FALSE_ALARM_RATE = 1 - CONFIDENCE
 """That any verdict on one question is wrong, over all factors and levels of a diagnosis that have nothing to find."""
 
 Key = TypeVar("Key", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class AdjustedPValues:
-    """P-values of one factor, corrected by `holm` for all factors and levels that the same question was asked of.
-
-    Attributes:
-        bits: that the probe knows no more of the factor than its frequencies.
-        bits_given_class: that it knows no more than the class does; None where that cannot be asked.
-        margin: for each level, that its margin is the reference's.
-    """
-
-    bits: float
-    bits_given_class: float | None = None
-    margin: Mapping[str, float] = field(default_factory=dict[str, float])
-
-    def to_record(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:

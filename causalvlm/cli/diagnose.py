@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 import cdc
+from causalvlm.cli.identify import open_graph
 from causalvlm.cli.output import (
     DataArgument,
     DeviceOption,
@@ -27,11 +28,12 @@ from cdc.data.splits import LARGEST_SEED
 from cdc.files import in_use, write_bytes, write_json
 
 if TYPE_CHECKING:
-    from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
+    from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
     from causalvlm.embeddings.table import EmbeddingTable
     from cdc.backbones.backbone import Precision
 
 REPORT, FIGURE, RESULT = "report.html", "figure.png", "diagnosis.json"
+LADDER = ("decodable", "used", "goes with class", "effect known", "survives")
 
 
 def diagnose(
@@ -55,6 +57,20 @@ def diagnose(
             "no labelled factor is given.",
         ),
     ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            help="Causal graph of the data, as text or in a file, with a node for every factor, Y for the class and "
+            "Y_hat for the answer; by default the paper's."
+        ),
+    ] = None,
+    causes: Annotated[
+        bool,
+        typer.Option(
+            "--causes/--no-causes",
+            help="Set factors in the images or erase them, estimate their effects and try to refute them.",
+        ),
+    ] = True,
     root: RootOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
@@ -63,15 +79,19 @@ def diagnose(
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Diagnose a model on DATA: is each factor decodable, does it move accuracy and margin, which classes pay?"""
+    """Diagnose a model on DATA: is each factor decodable, used, confounded, what is its effect, does that survive?
+
+    Example: causalvlm diagnose pacs --root data --backbone photo --out diagnosis
+    """
     from causalvlm.diagnosis.diagnose import diagnose as compute
-    from causalvlm.embeddings.encode import embed
+    from causalvlm.embeddings.encode import embed_with_model
     from causalvlm.embeddings.store import is_clip_retrieval, is_store
 
     embedded = is_store(Path(data)) or is_clip_retrieval(Path(data))
     files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
         references = _parse_references(reference or [])
+        known, model = (open_graph(graph) if graph else None), None
         if embedded:
             _refuse_beside_embeddings(adapter=adapter, factors=factors, root=root)
             table = _read_embeddings(Path(data), backbone, pretrained, device=device, precision=precision)
@@ -80,11 +100,19 @@ def diagnose(
             _require_factors(dataset, adapter, pixels=pixels, folds=folds)
             if adapter is None:
                 towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
-                table = embed(dataset, towers)
+                table, model = embed_with_model(dataset, towers)
             else:
-                table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
+                table, model = embed_with_model(dataset, backbone, cdc.load_adapter(adapter, device=device))
         diagnosis = compute(
-            table, reference=references, pixels=pixels, folds=folds, rng=np.random.default_rng(seed), progress=True
+            table,
+            model=model,
+            reference=references,
+            pixels=pixels,
+            graph=known,
+            causes=causes,
+            folds=folds,
+            rng=np.random.default_rng(seed),
+            progress=True,
         )
         _show(diagnosis)
         _write(diagnosis, out, seed=seed, device=device, json=json)
@@ -164,6 +192,8 @@ def _show(diagnosis: "Diagnosis") -> None:
     for paragraph in (*summarize(diagnosis), caveats(diagnosis)):
         console().print(paragraph)
         console().print()
+    if diagnosis.graph is not None:
+        console().print(_ladder(diagnosis))
     for factor in diagnosis.factors:
         if factor.source == "label":
             console().print(_table(factor))
@@ -171,6 +201,19 @@ def _show(diagnosis: "Diagnosis") -> None:
         console().print(_measures(diagnosis))
     for file, reason in diagnosis.unreadable:
         console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
+
+
+def _ladder(diagnosis: "Diagnosis") -> Table:
+    table = Table(title="Where each factor stands", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("factor", no_wrap=True)
+    for rung in LADDER:
+        table.add_column(rung)
+    table.add_column("accuracy, points", justify="right", no_wrap=True)
+    for factor in diagnosis.factors:
+        effect = factor.ladder.effect
+        said = f"{100 * effect.value:+.0f} ({100 * effect.low:+.0f}, {100 * effect.high:+.0f})" if effect else ""
+        table.add_row(factor.factor, *(rung.answer for rung in factor.ladder.rungs.values()), said)
+    return table
 
 
 def _measures(diagnosis: "Diagnosis") -> Table:

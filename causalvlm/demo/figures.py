@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from causalvlm.demo.results import Adaptation, DemoEffect, Outcome, RegimeAccuracy
 from causalvlm.demo.settings import CONTROL, MODEL
-from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.figures.style import draw_interval, mark_percent, tidy_axes
 from causalvlm.intervals import Estimate
 from causalvlm.phrases import INTERVAL, spoken

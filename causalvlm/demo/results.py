@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import cdc
-from causalvlm.diagnosis.diagnose import Diagnosis
+from causalvlm.diagnosis.result import Diagnosis
 from causalvlm.intervals import Estimate
 
 Outcome = Literal["right", "drawn"]

@@ -14,7 +14,8 @@ from causalvlm.demo.answers import Model, load_model
 from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, HalfScores, Outcome, RefusedEffect
 from causalvlm.demo.results import RegimeAccuracy as Accuracy
 from causalvlm.demo.settings import CONTROL, MODEL, DemoSettings
-from causalvlm.diagnosis.diagnose import Diagnosis, diagnose
+from causalvlm.diagnosis.diagnose import diagnose
+from causalvlm.diagnosis.result import Diagnosis
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.identification.estimands import BackDoor
@@ -105,7 +106,7 @@ def _observe(
         factors={name: column[:probed] for name, column in table.factors.items()},
     )
     reference = {factor: levels[0] for factor, levels in FACTORS.items()}
-    return diagnose(first, reference=reference, rng=rng), table.predicted
+    return diagnose(first, reference=reference, causes=False, rng=rng), table.predicted
 
 
 def at_home(collection: str, factor: str, level: str) -> Bool[np.ndarray, " _"]:

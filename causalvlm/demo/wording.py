@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, Outcome, RefusedEffect, RegimeAccuracy
 from causalvlm.demo.settings import CONTROL, MODEL
-from causalvlm.diagnosis.diagnose import Diagnosis
+from causalvlm.diagnosis.result import Diagnosis
 from causalvlm.intervals import Estimate, newcombe
 from causalvlm.phrases import difference, interval, percent, percents, spoken
 

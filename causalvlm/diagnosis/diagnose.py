@@ -1,181 +1,41 @@
-"""First diagnosis: does the model see a task-irrelevant factor, and does it pay for it?
+"""Diagnosis: does the model see a task-irrelevant factor, does it pay for it, and is the factor what it pays for?
 
-Every comparison is made class by class, so that a level that holds harder classes is not blamed for them. What is
-compared are different photographs: the shifts are associations with the factor, not yet its effects.
+Every comparison of levels is made class by class, so that a level that holds harder classes is not blamed for them.
+These shifts are associations with the factor; which of them are its effects, `find_causes` asks.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from causalvlm.diagnosis.association import associate
+from causalvlm.diagnosis.causes import Causes, correct_causes, find_causes
 from causalvlm.diagnosis.columns import (
     FEWEST_IMAGES,
     Columns,
     FactorColumn,
-    Origin,
     choose_reference,
     labelled_columns,
     pixel_columns,
 )
-from causalvlm.diagnosis.levels import Answers, Cell, LevelDiagnosis, diagnose_cell, diagnose_level
-from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed
-from causalvlm.embeddings.table import EmbeddingTable, Source
+from causalvlm.diagnosis.evidence import AdjustedPValues, Evidence
+from causalvlm.diagnosis.ladder import StatedEffect
+from causalvlm.diagnosis.levels import Answers, diagnose_cell, diagnose_level
+from causalvlm.diagnosis.remedies import find_remedies
+from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis.settings import Setting
+from causalvlm.diagnosis.worst import find_worst
+from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed_with_model
+from causalvlm.embeddings.model import Model
+from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
-from causalvlm.intervals import Estimate, wilson
-from causalvlm.markup import html_table
-from causalvlm.multiplicity import FALSE_ALARM_RATE, AdjustedPValues, holm
-from causalvlm.phrases import difference, percent, percents
-from causalvlm.probes.linear import ProbeResult, fit_probe
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.intervals import wilson
+from causalvlm.multiplicity import holm
+from causalvlm.probes.linear import fit_probe
 from causalvlm.randomness import Rng, generator
 from cdc.progress import image_bar
-
-CORRECTION = f"Holm, {FALSE_ALARM_RATE:.0%} for each question over all factors and levels"
-"""How often a diagnosis that has nothing to find says otherwise, in words."""
-
-
-@dataclass(frozen=True, repr=False)
-class FactorDiagnosis:
-    """What a model does with one factor.
-
-    Attributes:
-        factor: its name.
-        reference: the level that the others are compared with.
-        probe: is the factor decodable from the embedding?
-        levels: the reference first, then from the largest loss of margin to the smallest.
-        cells: every class at every level that has images of it.
-        source: whether it came with the images or was measured from their pixels.
-        about: what was measured, with unit and source; empty for a labelled factor.
-        adjusted: p-values corrected for all factors of the diagnosis, which the verdicts follow.
-    """
-
-    factor: str
-    reference: str
-    probe: ProbeResult
-    levels: tuple[LevelDiagnosis, ...]
-    cells: tuple[Cell, ...]
-    source: Origin
-    about: str
-    adjusted: AdjustedPValues
-
-    def __repr__(self) -> str:
-        said = "decodable" if self.decodable else "not decodable"
-        moves = "moves the margin" if self.moves_margin else "does not move the margin"
-        return f"<FactorDiagnosis of {self.factor!r}, {len(self.levels)} levels: {said}, {moves}>"
-
-    @property
-    def decodable(self) -> bool:
-        """Whether the embedding certainly tells of the factor, among all factors that were asked about."""
-        return self.probe.bits.value > 0 and self.adjusted.bits < FALSE_ALARM_RATE
-
-    @property
-    def decodable_given_class(self) -> bool:
-        """Whether it does so even when the class is known."""
-        bits, p_value = self.probe.bits_given_class, self.adjusted.bits_given_class
-        return bits is not None and p_value is not None and bits.value > 0 and p_value < FALSE_ALARM_RATE
-
-    @property
-    def moving_levels(self) -> tuple[LevelDiagnosis, ...]:
-        """The levels whose margin certainly differs from the reference's."""
-        return tuple(level for level in self.levels if self.adjusted.margin.get(level.level, 1.0) < FALSE_ALARM_RATE)
-
-    @property
-    def moves_margin(self) -> bool:
-        """Whether some level's margin certainly differs from the reference's."""
-        return bool(self.moving_levels)
-
-    @property
-    def farthest(self) -> LevelDiagnosis | None:
-        """The level whose margin is farthest from the reference's, a certain one where there is one."""
-        compared = self.moving_levels or tuple(level for level in self.levels if level.margin_shift)
-        return max(
-            compared, key=lambda level: abs(level.margin_shift.value) if level.margin_shift else 0.0, default=None
-        )
-
-    def to_record(self) -> dict[str, object]:
-        """Plain values for JSON, with the verdicts."""
-        return {
-            "factor": self.factor,
-            "source": self.source,
-            "about": self.about,
-            "reference": self.reference,
-            "probe": self.probe.to_record(),
-            "levels": [asdict(level) for level in self.levels],
-            "cells": [asdict(cell) for cell in self.cells],
-            "adjusted_p_values": self.adjusted.to_record(),
-            "decodable": self.decodable,
-            "decodable_given_class": self.decodable_given_class,
-            "moves_margin": self.moves_margin,
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class Diagnosis:
-    """What a model does with every factor of a data set.
-
-    Attributes:
-        n: images.
-        accuracy: over all of them.
-        class_names: the closed set of answers.
-        factors: one diagnosis each: the labelled ones as they came, then those measured from pixels, the one that goes
-            with the largest certain shift of the margin first.
-        unreadable: files that were left out, each with the reason.
-        source: the images and the model behind the table; None where it came without.
-        folds: of the probes.
-        references: the level of every factor that the others are compared with.
-        left_out: measured factors that the images do not differ in, each with the reason.
-    """
-
-    n: int
-    accuracy: Estimate
-    class_names: tuple[str, ...]
-    factors: tuple[FactorDiagnosis, ...]
-    unreadable: tuple[tuple[str, str], ...]
-    source: Source | None
-    folds: int
-    references: Mapping[str, str]
-    left_out: tuple[tuple[str, str], ...]
-
-    def __repr__(self) -> str:
-        count = len(self.factors)
-        return f"<Diagnosis of {self._model}: {count} factor{'s' if count > 1 else ''}>"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (
-                factor.factor,
-                "yes" if factor.decodable else "not for certain",
-                "yes" if factor.moves_margin else "not for certain",
-                _farthest(factor),
-            )
-            for factor in self.factors
-        ]
-        header = ("factor", "decodable from the embedding", "moves the margin", "level farthest from the reference")
-        return html_table(rows, header=header, title=f"Diagnosis of {self._model}")
-
-    @property
-    def _model(self) -> str:
-        source = f"{self.source.backbone} on {self.source.data}" if self.source else "an embedding table"
-        right = f"right on {percent(self.accuracy.value)} ({percents(self.accuracy)}) of {self.n:,} images"
-        return f"{source}, {right}"
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """Data, model and how the numbers were made, as plain values."""
-        source = self.source.to_record() if self.source else {}
-        return {**source, "folds": self.folds, "references": dict(self.references), "correction": CORRECTION}
-
-    def to_record(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return {
-            "n": self.n,
-            "accuracy": asdict(self.accuracy),
-            "class_names": self.class_names,
-            "factors": [factor.to_record() for factor in self.factors],
-            "unreadable": self.unreadable,
-            "left_out": self.left_out,
-            "settings": self.settings,
-        }
 
 
 def diagnose(
@@ -183,24 +43,36 @@ def diagnose(
     backbone: BackboneChoice = None,
     adapter: AdapterChoice = None,
     *,
+    model: Model | None = None,
     reference: Mapping[str, str] | None = None,
     pixels: bool | None = None,
+    graph: CausalGraph | None = None,
+    settings: Mapping[str, Setting] | None = None,
+    causes: bool = True,
     folds: int = 5,
     rng: Rng = 0,
     progress: bool = False,
 ) -> Diagnosis:
-    """Ask of every factor: is it decodable, does it move accuracy and margin, which classes pay, what goes wrong?
+    """Ask of every factor: is it decodable, used, confounded with the class, what is its effect, does that survive?
+
+    The answers are the rungs of each factor's ladder. Beside them stand accuracy and margin at every level and class.
 
     Args:
         data: an embedding table, or images to embed: a data set with factors, its name, a folder or a CSV file.
         backbone: of the model to diagnose; by default the adapter's, or ``"picto"``.
         adapter: diagnose it on the test split; without, the zero-shot classifier on all images.
+        model: of a table, what gave its logits: it is then asked of changed images; see `model_of` and `model_from`.
         reference: for each factor the level to compare with; by default the middle one of measured thirds, else the
             one with most images, and among equals the one with the highest accuracy.
         pixels: measure factors from the images themselves (brightness, sharpness, a watermark, ...) and ask about them
             too; by default if no labelled factor is given.
+        graph: of the data, with a node for every factor, for the class (``Y``) and for the answer (``Y_hat``); by
+            default the paper's, `data_graph`.
+        settings: how factors are set in the images, by name, beside those that are known: factors measured from pixels
+            are set by editing, those of Picto by drawing again.
+        causes: set the factors, erase what cannot be set, estimate their effects and try to refute them: the slow part.
         folds: of the probes.
-        rng: deals images into folds; or a seed.
+        rng: deals images into folds and draws those that factors are set in; or a seed.
         progress: show bars, on a terminal.
 
     Returns:
@@ -209,7 +81,7 @@ def diagnose(
     Raises:
         InputError: if the data have no factor and pixels are not to be measured, or the images are alike in all that
             is; a labelled factor has one level only or a level too few images for the probe; the reference is no level
-            of the factor; or a table comes with a model.
+            of the factor; a graph lacks a factor, a setting is of none; or a table comes with a backbone or adapter.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -220,20 +92,17 @@ def diagnose(
         >>> (factor,) = diagnose(table).factors
         >>> factor.reference, factor.decodable, factor.moves_margin
         ('day', False, True)
+        >>> factor.ladder.light, factor.ladder.effect.how
+        ('red', 'back-door')
     """
-    if isinstance(data, EmbeddingTable):
-        _refuse_model(backbone, adapter)
-        table = data
-    else:
-        table = embed(data, backbone, adapter)
+    table, model = _answers(data, backbone, adapter, model)
     rng = generator(rng)
     if pixels or (pixels is None and not table.factors):
         columns = pixel_columns(table, folds=folds, rng=rng, progress="measuring pixels" if progress else None)
     else:
         columns = labelled_columns(table)
     _require_factors(columns)
-    chosen = _references(columns, reference or {})
-    table = columns.table
+    chosen, table = _references(columns, reference or {}), columns.table
     answers = Answers.of(table)
     factors: list[FactorDiagnosis] = []
     with image_bar(
@@ -242,25 +111,65 @@ def diagnose(
         for name, column in columns.factors.items():
             factors.append(_diagnose_factor(table, answers, name, column, chosen[name], folds=folds, rng=rng))
             advance()
+    found = None
+    if causes:
+        found = find_causes(
+            columns, chosen, model=model, graph=graph, settings=settings or {}, rng=rng, progress=progress
+        )
+    evidence = correct_causes({one.factor: _add_causes(one, found) for one in _correct(factors)})
+    factors = sorted((replace(one, evidence=evidence[one.factor]) for one in factors), key=_order)
     return Diagnosis(
         n=len(table),
         accuracy=wilson(float(table.correct.mean()), len(table)),
         class_names=table.class_names,
-        factors=tuple(sorted(_correct(factors), key=_order)),
+        factors=tuple(factors),
         unreadable=tuple((str(path), reason) for path, reason in table.unreadable),
         source=table.source,
         folds=folds,
         references=chosen,
         left_out=columns.left_out,
+        graph=found.graph if found else None,
+        independencies=found.independencies if found else (),
+        worst=find_worst(columns, {one.factor: one.cells for one in factors}),
+        remedies=find_remedies(columns, _costly(factors), model, rng=rng) if causes else (),
     )
 
 
-def _farthest(factor: FactorDiagnosis) -> str:
-    level = factor.farthest
-    if level is None or level.margin_shift is None:
-        return "unknown"
-    shift = difference(level.margin_shift, unit="nats", digits=1)
-    return f"{level.level}: margin {shift} than at {factor.reference}"
+def _costly(factors: Sequence[FactorDiagnosis]) -> dict[str, StatedEffect]:
+    """The effects that ask for a remedy."""
+    return {one.factor: effect for one in factors if (effect := one.ladder.effect) and one.ladder.light == "red"}
+
+
+def _answers(
+    data: Data | EmbeddingTable, backbone: BackboneChoice, adapter: AdapterChoice, model: Model | None
+) -> tuple[EmbeddingTable, Model | None]:
+    if not isinstance(data, EmbeddingTable):
+        if model is not None:
+            raise InputError(
+                "a model must come with the embedding table that it answered; received one beside images. Pass its "
+                "adapter, or make the table first."
+            )
+        return embed_with_model(data, backbone, adapter)
+    _refuse_model(backbone, adapter)
+    if model is not None and model.class_names != data.class_names:
+        raise InputError(
+            f"a model must answer with the class names of its table; received {len(model.class_names)} names that "
+            f"differ from its {len(data.class_names)}. Pass the model that made the table."
+        )
+    return data, model
+
+
+def _add_causes(factor: FactorDiagnosis, found: Causes | None) -> Evidence:
+    if found is None:
+        return factor.evidence
+    name = factor.factor
+    return replace(
+        factor.evidence,
+        effect=found.effects[name],
+        interventions=found.interventions.get(name, ()),
+        erasure=found.erasures.get(name),
+        pairs=found.pairs.get(name, ()),
+    )
 
 
 def _require_factors(columns: Columns) -> None:
@@ -321,17 +230,12 @@ def _correct(factors: list[FactorDiagnosis]) -> list[FactorDiagnosis]:
             if level.margin_shift
         }
     )
-    return [
-        replace(
-            one,
-            adjusted=AdjustedPValues(
-                bits=bits[one.factor],
-                bits_given_class=given.get(one.factor),
-                margin={level: p_value for (name, level), p_value in margin.items() if name == one.factor},
-            ),
-        )
-        for one in factors
-    ]
+
+    def corrected(name: str) -> AdjustedPValues:
+        levels = {level: p_value for (factor, level), p_value in margin.items() if factor == name}
+        return AdjustedPValues(bits=bits[name], bits_given_class=given.get(name), margin=levels)
+
+    return [replace(one, evidence=replace(one.evidence, adjusted=corrected(one.factor))) for one in factors]
 
 
 def _order(factor: FactorDiagnosis) -> tuple[bool, float]:
@@ -365,10 +269,9 @@ def _diagnose_factor(
     return FactorDiagnosis(
         factor=name,
         reference=reference,
-        probe=probe,
+        evidence=Evidence(probe, associate(column.levels, table.labels), AdjustedPValues(bits=probe.bits.p_value)),
         levels=(diagnose_level(reference, base, None), *others),
         cells=tuple(cell for row in cells for cell in row if cell),
         source=column.source,
         about=column.about,
-        adjusted=AdjustedPValues(bits=probe.bits.p_value),
     )

@@ -1,6 +1,6 @@
 """The effect of each factor on being right, estimated from images as they are, or refused with the reason."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from causalvlm.diagnosis.columns import Columns, sample_rows
-from causalvlm.diagnosis.scm import PREDICTION, study_table
+from causalvlm.diagnosis.scm import PREDICTION, node_of, study_table
 from causalvlm.errors import CausalVLMError, NotIdentifiedError, OverlapError
 from causalvlm.estimation.effect import Effect, estimate_effect
 from causalvlm.graphs.graph import CausalGraph
@@ -43,7 +43,7 @@ class FactorEffect:
         adjusted: that p-value corrected for all factors; 1 after a refusal.
         n: images.
         warnings: of the estimate.
-        verdicts: attempts to refute a certain effect; None where there is none.
+        verdicts: attempts to refute a certain effect; None where none were made.
         refusal: why there is no number, and what would mend it; empty where there is one.
     """
 
@@ -93,7 +93,13 @@ class FactorEffect:
 
 
 def estimate_effects(
-    columns: Columns, graph: CausalGraph, references: Mapping[str, str], *, rng: np.random.Generator
+    columns: Columns,
+    graph: CausalGraph,
+    references: Mapping[str, str],
+    *,
+    known: Collection[str] = (),
+    rng: np.random.Generator,
+    advance: Callable[[], None] = lambda: None,
 ) -> dict[str, FactorEffect]:
     """Identify, estimate and try to refute the effect of every factor on being right.
 
@@ -104,7 +110,10 @@ def estimate_effects(
         columns: the factors of a table.
         graph: with a node for every factor, for the class and for the answer.
         references: the level of every factor that the others are compared with.
+        known: factors that were set in the images: what that showed stands beside their estimates, so that attempts to
+            refute these, the slow part, are left out.
         rng: for folds, draws and the choice of images where there are more than `STUDIED_IMAGES`.
+        advance: called after every factor.
 
     Example:
         >>> from causalvlm.diagnosis.columns import labelled_columns
@@ -124,9 +133,15 @@ def estimate_effects(
     right = columns.table.correct.astype(float)
     study = study_table(columns).assign(**{PREDICTION: right})
     seed = int(rng.integers(2**31))
-    answers = {name: _ask(_rows(study, name, rng), graph, name, control, seed) for name, control in references.items()}
+    answers: dict[str, _Answer] = {}
+    for name, control in references.items():
+        answers[name] = _ask(_rows(study, node_of(name), rng), graph, name, control, seed)
+        advance()
     corrected = holm({name: one.said.shift.p_value for name, one in answers.items() if one.said.shift})
-    return {name: _refute(one, corrected.get(name, 1.0), seed) for name, one in answers.items()}
+    said = {
+        name: replace(one, said=replace(one.said, adjusted=corrected.get(name, 1.0))) for name, one in answers.items()
+    }
+    return {name: one.said if name in known else _refute(one, seed) for name, one in said.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +156,7 @@ class _Answer:
 def _ask(table: pd.DataFrame, graph: CausalGraph, name: str, control: str, seed: int) -> _Answer:
     said = FactorEffect(name, None, control, "", (), None, len(table))
     try:
-        estimand = identify(graph, name, PREDICTION)
+        estimand = identify(graph, node_of(name), PREDICTION)
         effect = _estimate(table, estimand, control, seed)
     except NotIdentifiedError as error:
         return _Answer(replace(said, refusal=_with_remedy(error)), table)
@@ -194,11 +209,10 @@ def _first_overlapping(
     return otherwise
 
 
-def _refute(answer: _Answer, adjusted: float, seed: int) -> FactorEffect:
-    said = replace(answer.said, adjusted=adjusted)
-    if answer.effect is None or not said.certain:
-        return said
-    return replace(said, verdicts=refute(answer.effect, answer.table, rng=seed))
+def _refute(answer: _Answer, seed: int) -> FactorEffect:
+    if answer.effect is None or not answer.said.certain:
+        return answer.said
+    return replace(answer.said, verdicts=refute(answer.effect, answer.table, rng=seed))
 
 
 def _rows(study: pd.DataFrame, name: str, rng: np.random.Generator) -> pd.DataFrame:

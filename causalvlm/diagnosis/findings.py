@@ -1,8 +1,9 @@
 """A diagnosis in plain words: what was found, and how far it may be believed."""
 
-from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis.ladder import LIGHTS
 from causalvlm.diagnosis.levels import LevelDiagnosis
-from causalvlm.phrases import difference, percent, percents
+from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
+from causalvlm.phrases import difference, percent, percents, spoken
 
 CAVEAT = (
     "These are associations. Images at different levels are different photographs and may differ in more than the "
@@ -17,6 +18,7 @@ PIXEL_CAVEAT = (
 """What is added where factors were measured."""
 
 NAMED_CLASSES = 3
+NAMED_FACTORS = 5
 TOLD_MEASURES = 3
 """Measured factors that get a paragraph of their own, those that go with the largest shifts."""
 
@@ -40,16 +42,83 @@ def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
     told = [factor for factor in measured if factor.moves_margin][:TOLD_MEASURES]
     return (
         f"{_subject(diagnosis)} is right on {right}.",
+        *headline(diagnosis),
         *(summarize_factor(factor) for factor in labelled),
         *([_measured(measured)] if measured else []),
         *(summarize_factor(factor) for factor in told),
     )
 
 
+def headline(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """The one sentence that a reader takes along; none where causes were not asked about.
+
+    Example:
+        >>> import numpy as np
+        >>> from causalvlm.diagnosis.diagnose import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> headline(diagnose(table))
+        ('No factor certainly makes it fail; whether one does is unknown for light.',)
+    """
+    if diagnosis.graph is None:
+        return ()
+    lights = {light: [one for one in diagnosis.factors if one.ladder.light == light] for light in LIGHTS}
+    if not lights["red"]:
+        open_ = [spoken(one.factor) for one in diagnosis.factors if one.ladder.light != "green"]
+        unknown = f"; whether one does is unknown for {_names(open_)}" if open_ else ""
+        return (f"No factor certainly makes it fail{unknown}.",)
+    worst = max(lights["red"], key=lambda one: abs(one.ladder.effect.value) if one.ladder.effect else 0.0)
+    others = [spoken(one.factor) for one in lights["red"] if one is not worst]
+    more = f" It also pays for {_names(others)}." if others else ""
+    return (f"What moves its answers most is {spoken(worst.factor)}. {worst.ladder.sentence}{more}",)
+
+
+def _names(names: list[str]) -> str:
+    """Names in a row, the first few of many."""
+    shown = names[:NAMED_FACTORS]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
 def caveats(diagnosis: Diagnosis) -> str:
     """What the diagnosis cannot say."""
     measured = any(factor.source == "pixels" for factor in diagnosis.factors)
     return f"{CAVEAT} {PIXEL_CAVEAT}" if measured else CAVEAT
+
+
+def limits(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """What stays open whatever was found, one sentence each.
+
+    Example:
+        >>> import numpy as np
+        >>> from causalvlm.diagnosis.diagnose import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> limits(diagnose(table))[0][:40]
+        'Factors that nobody labelled or measured'
+    """
+    hows = {one.ladder.effect.how for one in diagnosis.factors if one.ladder.effect}
+    said = ["Factors that nobody labelled or measured are not in it, and may be what the model reads."]
+    if "back-door" in hows:
+        said.append(
+            "An estimate from images as they are assumes that the graph holds: that the class and the listed factors "
+            "are all that images at two levels differ in. No data can show that."
+        )
+    if "edited" in hows:
+        said.append(
+            "An edited image also bears the traces of the edit. Both images of a pair were edited, but not equally "
+            "much; and what an edit does is not all that the factor is in the world."
+        )
+    if any(one.evidence.erasure for one in diagnosis.factors):
+        said.append(
+            "Erasing a direction takes away what is linearly decodable. An answer that stays may rest on other traces."
+        )
+    said.append("All of it is about these images and these class names, not about the model as such.")
+    return tuple(said)
 
 
 def summarize_factor(factor: FactorDiagnosis) -> str:

@@ -69,10 +69,10 @@ class Intervention:
         about: what was changed, in words.
         n: pairs of pictures.
         moved: share of the images asked about that could be set to both levels, with Wilson's interval.
-        margin: mean difference of the logit margin, in nats, with Student's interval; None with fewer than two pairs.
+        margin: mean difference of the logit margin, in nats, with Student's interval.
         accuracy: difference of the shares of right answers, with the interval of Bonett and Price and McNemar's exact
-            p-value; None likewise.
-        flips: share of images whose answer changes, with Wilson's interval; None likewise.
+            p-value.
+        flips: share of images whose answer changes, with Wilson's interval.
         classes: the effect on every class that has a pair.
     """
 
@@ -83,9 +83,9 @@ class Intervention:
     about: str
     n: int
     moved: Estimate
-    margin: Shift | None
-    accuracy: Shift | None
-    flips: Estimate | None
+    margin: Shift
+    accuracy: Shift
+    flips: Estimate
     classes: tuple[ClassEffect, ...]
 
     def to_record(self) -> dict[str, object]:
@@ -123,7 +123,7 @@ def intervene(
         progress: label of a progress bar over the pictures, shown on a terminal.
 
     Returns:
-        One result per level, in the setting's order.
+        One result for every level that two pictures or more could be set to, in the setting's order.
 
     Raises:
         InputError: if a level is none of the setting's, or there is no row.
@@ -153,10 +153,11 @@ def intervene(
     rows = rows[draw_evenly(labels[rows], most, rng=generator(rng))]
     asked = _ask(model, setting, rows, (reference, *others), progress)
     answers = _Answers(*asked, labels[rows], model.class_names)
-    return tuple(
+    made = (
         answers.compare(place, setting, factor=factor, level=level, reference=reference)
         for place, level in enumerate(others, start=1)
     )
+    return tuple(one for one in made if one)
 
 
 def stress(
@@ -226,10 +227,12 @@ class _Answers:
     labels: Int[np.ndarray, " rows"]
     class_names: tuple[str, ...]
 
-    def compare(self, place: int, setting: Setting, *, factor: str, level: str, reference: str) -> Intervention:
+    def compare(self, place: int, setting: Setting, *, factor: str, level: str, reference: str) -> Intervention | None:
         paired = self.there[0] & self.there[place]
         labels, before, after = self.labels[paired], self.logits[0, paired], self.logits[place, paired]
-        n, enough = len(labels), paired.sum() >= FEWEST_PAIRS
+        n = len(labels)
+        if n < FEWEST_PAIRS:
+            return None
         shift = logit_margins(after, labels) - logit_margins(before, labels)
         was, now = before.argmax(axis=1), after.argmax(axis=1)
         return Intervention(
@@ -240,9 +243,9 @@ class _Answers:
             about=setting.about,
             n=n,
             moved=wilson(n / len(paired), len(paired)),
-            margin=mean_shift(shift) if enough else None,
-            accuracy=paired_shares(now == labels, was == labels) if enough else None,
-            flips=wilson(float((now != was).mean()), n) if enough else None,
+            margin=mean_shift(shift),
+            accuracy=paired_shares(now == labels, was == labels),
+            flips=wilson(float((now != was).mean()), n),
             classes=tuple(self._by_class(shift, labels)),
         )
 

@@ -60,10 +60,10 @@ def data_graph(columns: Columns) -> CausalGraph:
         D -> Y; D -> light; X -> Y_hat; Y -> X; light -> X; latent D
     """
     require_free_names(columns)
-    labelled = [name for name, column in columns.factors.items() if column.source == "label"]
-    read = [name for name in columns.factors if name not in labelled]
+    labelled = [node_of(name) for name, column in columns.factors.items() if column.source == "label"]
+    read = [node for node in map(node_of, columns.factors) if node not in labelled]
     edges = [(SOURCE, LABEL), (LABEL, IMAGE), (IMAGE, PREDICTION)]
-    edges += [edge for name in columns.factors for edge in ((SOURCE, name), (name, IMAGE))]
+    edges += [edge for node in (*labelled, *read) for edge in ((SOURCE, node), (node, IMAGE))]
     edges += [(cause, effect) for cause in labelled for effect in read]
     return CausalGraph(edges, latent=[SOURCE])
 
@@ -86,13 +86,23 @@ def require_graph(graph: CausalGraph, columns: Columns) -> CausalGraph:
         cdc.errors.InputError: a graph of the data must have a node for the class (Y), ... received one without light...
     """
     require_free_names(columns)
-    missing = [name for name in (LABEL, PREDICTION, *columns.factors) if name not in graph.observed]
+    missing = [name for name in (LABEL, PREDICTION, *map(node_of, columns.factors)) if name not in graph.observed]
     if missing:
         raise InputError(
             f"a graph of the data must have a node for the class ({LABEL}), for the answer ({PREDICTION}) and for "
             f"every factor, observed; received one without {', '.join(missing)}. Add them, or leave factors out."
         )
     return graph
+
+
+def node_of(factor: str) -> str:
+    """The name of a factor's node: its own, but for what a graph's text cannot hold.
+
+    Example:
+        >>> node_of('screen 13"')
+        "screen 13'"
+    """
+    return factor.replace('"', "'").replace("\n", " ")
 
 
 def require_free_names(columns: Columns) -> None:
@@ -108,7 +118,7 @@ def require_free_names(columns: Columns) -> None:
 def study_table(columns: Columns) -> pd.DataFrame:
     """One row per image: its factors, its class as `LABEL`, and the class that was answered as `PREDICTION`."""
     table, names = columns.table, np.array(columns.table.class_names)
-    levels = {name: column.levels for name, column in columns.factors.items()}
+    levels = {node_of(name): column.levels for name, column in columns.factors.items()}
     return pd.DataFrame({**levels, LABEL: names[table.labels], PREDICTION: names[table.predicted]})
 
 

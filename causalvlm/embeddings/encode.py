@@ -8,6 +8,7 @@ import torch
 
 import cdc
 from causalvlm.datasets import load_dataset
+from causalvlm.embeddings.model import Model, model_of
 from causalvlm.embeddings.store import StoreWriter, read_clip_retrieval
 from causalvlm.embeddings.table import EmbeddingTable, Source
 from causalvlm.errors import InputError
@@ -70,6 +71,31 @@ def embed(
     """
     model, dataset, examples = _prepare(data, backbone, adapter)
     return _embed(model, dataset, examples, cache=cache, progress=progress)
+
+
+def embed_with_model(
+    data: Data,
+    backbone: BackboneChoice = None,
+    adapter: AdapterChoice = None,
+    *,
+    progress: str | None = "encoding images",
+) -> tuple[EmbeddingTable, Model]:
+    """`embed`, and the model itself, which may be asked of other pictures.
+
+    Raises:
+        InputError: as `embed`.
+
+    Example:
+        >>> from PIL import Image
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "red.png"
+        >>> Image.new("RGB", (64, 48), "red").save(file)
+        >>> table, model = embed_with_model(cdc.ImageDataset("toy", ("tomato", "sky"), (), (), (cdc.Example(file, 0),)))
+        >>> model.answer([Image.new("RGB", (64, 48), "blue")]).shape
+        (1, 2)
+    """
+    asked, dataset, examples = _prepare(data, backbone, adapter)
+    return _embed(asked, dataset, examples, cache="default", progress=progress), model_of(asked, dataset.class_names)
 
 
 def embed_into(

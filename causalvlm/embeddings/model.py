@@ -13,6 +13,9 @@ from causalvlm.errors import InputError
 
 Pictures = Sequence[Image.Image]
 
+Classify = Callable[[Float[np.ndarray, "rows dim"]], Float[np.ndarray, "rows classes"]]
+"""From embeddings to log-probabilities of the classes, up to a constant per row."""
+
 Probabilities = Callable[[Pictures], Float[np.ndarray, "rows classes"]]
 """A classifier of one's own: from pictures to the probabilities of the classes, rows summing to one."""
 
@@ -29,13 +32,17 @@ class Model:
         answer: log-probabilities of the classes, up to a constant per row, of pictures.
         encode: unit-length embeddings of pictures; None for a classifier that has none.
         classify: the same log-probabilities from embeddings; None for one that reads pixels.
+        template: the hand-crafted prompt, with one ``{}``; empty for one that has none.
+        reword: `classify` with the text features of other templates, averaged; None unless it is zero-shot.
         name: what it is called in a report.
     """
 
     class_names: tuple[str, ...]
     answer: Callable[[Pictures], Float[np.ndarray, "rows classes"]]
     encode: Callable[[Pictures], Float[np.ndarray, "rows dim"]] | None = None
-    classify: Callable[[Float[np.ndarray, "rows dim"]], Float[np.ndarray, "rows classes"]] | None = None
+    classify: Classify | None = None
+    template: str = ""
+    reword: Callable[[Sequence[str]], Classify] | None = None
     name: str = "the model"
 
 
@@ -62,11 +69,18 @@ def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> 
     def classify(features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows classes"]:
         return classifier(torch.from_numpy(np.array(features)).to(backbone.device)).logits.cpu().numpy()
 
+    def reword(templates: Sequence[str]) -> Classify:
+        texts = [backbone.encode_texts([one.format(name) for name in classifier.class_names]) for one in templates]
+        mean = torch.nn.functional.normalize(torch.stack(texts).mean(0), dim=-1)
+        return lambda features: backbone.logit_scale * features @ mean.cpu().numpy().T
+
     return Model(
         class_names=classifier.class_names,
         answer=answer,
         encode=encode,
         classify=classify if classifier.reads == "features" else None,
+        template=adapter.card.template,
+        reword=reword if isinstance(adapter.card.method, cdc.ZeroShotConfig) else None,
         name=adapter.card.method.name,
     )
 

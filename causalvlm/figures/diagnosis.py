@@ -4,8 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 
-from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.levels import LevelDiagnosis, largest_loss
+from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.figures.style import STYLES, draw_interval, mark_percent, tidy_axes
 from causalvlm.intervals import Estimate
 

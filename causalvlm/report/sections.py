@@ -7,13 +7,33 @@ finds under ``values``; the diagnosis itself and the confidence of intervals it 
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
-from causalvlm.diagnosis.findings import caveats, summarize
+from matplotlib.figure import Figure
+
+from causalvlm.diagnosis.findings import caveats, limits, summarize
+from causalvlm.diagnosis.ladder import LIGHTS, Answer, Light
 from causalvlm.diagnosis.levels import Cell, largest_loss
+from causalvlm.diagnosis.pairs import small_png
+from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis.settings import read_or_none
+from causalvlm.diagnosis.worst import WorstCell
 from causalvlm.figures.diagnosis import draw_diagnosis, figure_factors
+from causalvlm.figures.graph import draw_graph
+from causalvlm.figures.ladder import draw_ladder
 from causalvlm.figures.style import to_bytes
+from causalvlm.intervals import Shift
 from causalvlm.phrases import spoken
+
+RUNG_NAMES = ("Decodable?", "Used?", "Goes with the class?", "Effect known?", "Survives?")
+"""The rungs of a ladder as columns are headed."""
+
+MARKS: Mapping[Light, str] = {"red": "●", "amber": "◐", "green": "○", "unknown": "?"}
+"""Of the lights, told apart without colour."""
+
+GOOD_ANSWERS = {"decodable": "no", "used": "no", "confounded": "no", "identified": "yes", "survives": "yes"}
+"""What is good news on each rung."""
 
 SHOWN_CLASSES = 40
 """Classes in the table of a factor, those that lose most margin."""
@@ -54,7 +74,71 @@ def picture_source(content: bytes, *, kind: str = "png") -> str:
 
 
 def _answer(report: Report) -> Values:
-    return {"answer": summarize(report.diagnosis), "caveat": caveats(report.diagnosis)}
+    diagnosis = report.diagnosis
+    figure = _svg(draw_ladder(diagnosis)) if diagnosis.graph else None
+    ladder = [_row(factor) for factor in _by_light(diagnosis)] if diagnosis.graph else []
+    return {"headline": summarize(diagnosis)[: 2 if diagnosis.graph else 1], "figure": figure, "ladder": ladder}
+
+
+def _rungs(report: Report) -> Values:
+    rows = []
+    for factor in _by_light(report.diagnosis) if report.diagnosis.graph else ():
+        row = _row(factor)
+        named = list(zip(RUNG_NAMES, row["rungs"], strict=True))
+        pairs = [
+            {**vars(pair), "before": picture_source(pair.before), "after": picture_source(pair.after)}
+            for pair in factor.evidence.pairs
+        ]
+        rows.append({**row, "rungs": named, "sentence": factor.ladder.sentence, "pairs": pairs})
+    return {"rows": rows}
+
+
+def _graph(report: Report) -> Values:
+    diagnosis = report.diagnosis
+    if diagnosis.graph is None:
+        return {"figure": None}
+    effects = [
+        {"factor": one.factor, "effect": effect, "made": _made(one, effect.treated)}
+        for one in _by_light(diagnosis)
+        if (effect := one.evidence.effect)
+    ]
+    figure = _svg(draw_graph(diagnosis.graph))
+    text = str(diagnosis.graph)
+    return {"figure": figure, "text": text, "independencies": diagnosis.independencies, "effects": effects}
+
+
+def _made(factor: FactorDiagnosis, level: str | None) -> Shift | None:
+    return next((one.accuracy for one in factor.evidence.interventions if one.level == level), None)
+
+
+def _remedies(report: Report) -> Values:
+    rows = report.diagnosis.remedies
+    helped = {one.factor for one in rows if one.helps}
+    tried = dict.fromkeys(spoken(one.factor) for one in rows if one.tried and one.factor not in helped)
+    return {"rows": rows, "hopeless": list(tried)}
+
+
+def _worst(report: Report) -> Values:
+    rows = [{**vars(cell), "pictures": _thumbnails(cell)} for cell in report.diagnosis.worst]
+    return {"rows": rows}
+
+
+def _thumbnails(cell: WorstCell) -> list[dict[str, str]]:
+    """The images of a cell that can still be read, small."""
+    pictures = []
+    for file, answer in zip(cell.files, cell.answers, strict=False):
+        image = read_or_none(Path(file))
+        if image is not None:
+            pictures.append({"source": picture_source(small_png(image)), "answer": answer})
+    return pictures
+
+
+def _words(report: Report) -> Values:
+    return {"paragraphs": summarize(report.diagnosis)}
+
+
+def _limits(report: Report) -> Values:
+    return {"limits": limits(report.diagnosis), "caveat": caveats(report.diagnosis)}
 
 
 def _overview(report: Report) -> Values:
@@ -87,6 +171,12 @@ def _settings(report: Report) -> Values:
 
 SECTIONS: dict[str, Callable[[Report], Values]] = {
     "answer": _answer,
+    "rungs": _rungs,
+    "remedies": _remedies,
+    "worst": _worst,
+    "graph": _graph,
+    "words": _words,
+    "limits": _limits,
     "overview": _overview,
     "figure": _figure,
     "factors": _factors,
@@ -94,6 +184,33 @@ SECTIONS: dict[str, Callable[[Report], Values]] = {
     "settings": _settings,
 }
 """Every section by the name of its template, in the order of the page."""
+
+
+def _by_light(diagnosis: Diagnosis) -> list[FactorDiagnosis]:
+    """The factors from what must be mended to what is not known, the largest effect first."""
+    return sorted(
+        diagnosis.factors,
+        key=lambda one: (LIGHTS.index(one.ladder.light), -abs(one.ladder.effect.value) if one.ladder.effect else 0.0),
+    )
+
+
+def _row(factor: FactorDiagnosis) -> dict[str, Any]:
+    ladder = factor.ladder
+    rungs = [
+        {"answer": rung.answer, "reason": rung.reason, "tone": _tone(name, rung.answer)}
+        for name, rung in ladder.rungs.items()
+    ]
+    return {"factor": factor.factor, "light": ladder.light, "mark": MARKS[ladder.light], "rungs": rungs}
+
+
+def _tone(name: str, answer: Answer) -> str:
+    if answer == "unknown":
+        return "unknown"
+    return "good" if answer == GOOD_ANSWERS[name] else "bad"
+
+
+def _svg(figure: Figure) -> str:
+    return picture_source(to_bytes(figure, "svg"), kind="svg+xml")
 
 
 def _rows(factor: FactorDiagnosis) -> list[tuple[str, dict[str, Cell]]]:

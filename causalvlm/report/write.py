@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
-from causalvlm.diagnosis.diagnose import Diagnosis
 from causalvlm.diagnosis.findings import caveats, summarize
+from causalvlm.diagnosis.result import Diagnosis
 from causalvlm.intervals import CONFIDENCE
 from causalvlm.phrases import INTERVAL, minus, spoken
 from causalvlm.report.sections import SECTIONS, Provenance, Report

@@ -132,7 +132,7 @@ class TestWords:
                 features=rng.normal(size=(120, 3)) + reads * seen, logits=logits - costs * seen * np.eye(2)[labels],
                 labels=labels, factors={"time_of_day": level}, class_names=("cat", "dog"),
             )  # fmt: skip
-            return tell_factors(diagnose(table))
+            return tell_factors(diagnose(table, causes=False))
 
         assert "1 of 1 factors in the embedding, most of time of day. The" in said(3, 0)
         assert "with none of the factors" in said(3, 0)

@@ -39,7 +39,7 @@ def night(factor):
 
 
 def ask(table, seed=0):
-    return only(diagnose(table, reference={"light": "day"}, folds=3, rng=np.random.default_rng(seed)))
+    return only(diagnose(table, reference={"light": "day"}, causes=False, folds=3, rng=np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize(("seen", "cost"), [(0.0, 0.0), (3.0, 0.0), (0.0, 2.0), (3.0, 2.0)])
@@ -147,17 +147,24 @@ def test_levels_without_a_common_class_are_not_compared():
 def test_the_reference_is_the_largest_level_then_the_most_accurate():
     table = planted(np.random.default_rng(7), rows=90, cost=3.0)
     thirds = {"light": np.repeat(["dawn", "day", "night"], [20, 50, 20])}
-    assert only(diagnose(EmbeddingTable(table.features, table.logits, table.labels, thirds, NAMES))).reference == "day"
+    assert (
+        only(
+            diagnose(EmbeddingTable(table.features, table.logits, table.labels, thirds, NAMES), causes=False)
+        ).reference
+        == "day"
+    )
     right = np.argsort(~table.correct, kind="stable")
     equal = np.empty(90, dtype="<U5")
     equal[right] = np.repeat(["night", "day"], 45)
-    factor = only(diagnose(EmbeddingTable(table.features, table.logits, table.labels, {"light": equal}, NAMES)))
+    factor = only(
+        diagnose(EmbeddingTable(table.features, table.logits, table.labels, {"light": equal}, NAMES), causes=False)
+    )
     assert (factor.reference, factor.levels[0].level) == ("night", "night")
 
 
 def test_a_diagnosis_is_plain_data_and_repeats_itself():
     table = planted(np.random.default_rng(8), rows=90)
-    first, second = diagnose(table), diagnose(table)
+    first, second = diagnose(table, causes=False), diagnose(table, causes=False)
     assert first == second
     assert json.loads(json.dumps(first.to_record()))["factors"][0]["factor"] == "light"
     assert first.n == 90

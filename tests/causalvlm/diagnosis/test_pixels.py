@@ -40,7 +40,7 @@ def table_of(pictures, **more):
 
 
 def test_what_the_pixels_show_is_told_apart_from_what_the_model_pays_for(pictures):
-    found = diagnose(table_of(pictures))
+    found = diagnose(table_of(pictures), causes=False)
     factors = {factor.factor: factor for factor in found.factors}
     assert {factor.source for factor in found.factors} == {"pixels"}
     mark, brightness = factors["recurring mark"], factors["brightness"]
@@ -58,7 +58,7 @@ def test_what_the_pixels_show_is_told_apart_from_what_the_model_pays_for(picture
 
 def test_words_report_and_record_say_where_a_factor_comes_from(pictures):
     labels = {"brightness": np.where(np.arange(ROWS) % 3 > 0, "day", "night")}
-    found = diagnose(table_of(pictures, factors=labels), pixels=True)
+    found = diagnose(table_of(pictures, factors=labels), pixels=True, causes=False)
     record = to_record(found)
     sources = {factor["factor"]: factor["source"] for factor in record["factors"]}
     assert sources["brightness"] == "label"
@@ -77,7 +77,7 @@ def test_words_report_and_record_say_where_a_factor_comes_from(pictures):
 
 def test_labelled_factors_alone_unless_asked(pictures):
     labels = {"light": np.where(np.arange(ROWS) % 3 > 0, "day", "night")}
-    found = diagnose(table_of(pictures, factors=labels))
+    found = diagnose(table_of(pictures, factors=labels), causes=False)
     assert [factor.source for factor in found.factors] == ["label"]
     assert PIXEL_CAVEAT not in caveats(found)
 
@@ -85,7 +85,7 @@ def test_labelled_factors_alone_unless_asked(pictures):
 def test_images_that_cannot_be_read_again_are_left_out_and_named(pictures, tmp_path):
     files, light = pictures
     missing = tmp_path / "missing.png"
-    found = diagnose(table_of(((*files[:-1], missing), light)))
+    found = diagnose(table_of(((*files[:-1], missing), light)), causes=False)
     assert found.n == ROWS - 1
     assert found.unreadable == ((str(missing), "there is no such file"),)
 

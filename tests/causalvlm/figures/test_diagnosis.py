@@ -18,7 +18,7 @@ def test_names_are_text_and_no_level_is_left_out_of_the_legend():
         factors={r"$\frac{$": np.repeat(levels, 20)},
         class_names=("$dog_{$", "cat"),
     )
-    figure = draw_diagnosis(diagnose(table))
+    figure = draw_diagnosis(diagnose(table, causes=False))
     figure.savefig(BytesIO())
     legends = [axes.get_legend() for axes in figure.subfigs[0].subfigs[1].axes]
     assert sorted(text.get_text().strip() for text in legends[0].get_texts()) == levels
