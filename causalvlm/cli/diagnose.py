@@ -19,6 +19,7 @@ from causalvlm.cli.output import (
     PretrainedOption,
     RootOption,
     console,
+    open_adapter,
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
@@ -42,7 +43,7 @@ def diagnose(
         typer.Option(help="As in adapt; by default the adapter's own, or picto without an adapter."),
     ] = None,
     pretrained: PretrainedOption = None,
-    adapter: Annotated[Path | None, typer.Option(help="Diagnose this adapter, on the test split.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Diagnose this adapter, on the test split.")] = None,
     factors: FactorsOption = None,
     reference: Annotated[
         list[str] | None, typer.Option(metavar="FACTOR=LEVEL", help="Level to compare with; repeat the option.")
@@ -82,7 +83,7 @@ def diagnose(
                 towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
                 table = embed(dataset, towers)
             else:
-                table = embed(dataset, backbone, cdc.load_adapter(adapter, device=device))
+                table = embed(dataset, backbone, open_adapter(adapter, device))
         diagnosis = compute(
             table, reference=references, pixels=pixels, folds=folds, rng=np.random.default_rng(seed), progress=True
         )
@@ -91,7 +92,7 @@ def diagnose(
         console().print(f"report, figure and numbers saved in {out}")
 
 
-def _require_factors(dataset: cdc.ImageDataset, adapter: Path | None, *, pixels: bool | None, folds: int) -> None:
+def _require_factors(dataset: cdc.ImageDataset, adapter: str | None, *, pixels: bool | None, folds: int) -> None:
     """Refuse what cannot be diagnosed before the work of encoding, not after it."""
     from causalvlm.probes.linear import check_levels
 

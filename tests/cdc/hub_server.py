@@ -5,13 +5,17 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+import pytest
 import yaml
+from huggingface_hub import constants
 
 WRITER = "hf_writer"
 """The one token that may write, and read what is private."""
@@ -258,3 +262,21 @@ class Handler(BaseHTTPRequestHandler):
 def blob(content: bytes) -> str:
     """The hash that git has for a file."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+@contextmanager
+def own_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Hub]:
+    """A hub for one test, an empty cache in `folder`, and nobody logged in."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with Hub() as hub:
+        point_to(hub.url, monkeypatch)
+        yield hub
+
+
+def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``HF_ENDPOINT`` does before the client is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")

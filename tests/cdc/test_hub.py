@@ -17,7 +17,7 @@ from huggingface_hub import constants
 
 import cdc
 from cdc.readme import readme
-from tests.cdc.hub_server import WRITER, Hub
+from tests.cdc.hub_server import WRITER, Hub, own_hub, point_to
 
 # The client's own, of the HTTP library that it uploads with.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -25,21 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 DATA = cdc.ImageDataset("pets", ("cat", "dog"), train=(), validation=(), test=())
 
 
-def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ``HF_ENDPOINT`` does before the client is imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-
-
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub of this test alone, an empty cache, and nobody logged in."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    with Hub() as server:
-        point_to(server.url, monkeypatch)
+    with own_hub(tmp_path, monkeypatch) as server:
         yield server
 
 
@@ -101,7 +89,7 @@ def test_two_files_are_downloaded_and_nothing_else(hub, files, tiny_backbone, tm
     before = len(downloads(hub))
     cdc.load_adapter("me/colours", backbone=tiny_backbone)  # from the cache
     assert len(downloads(hub)) == before
-    snapshots = tmp_path / "cache" / "models--me--colours" / "snapshots"
+    snapshots = tmp_path / "hub-cache" / "models--me--colours" / "snapshots"
     assert sorted(path.name for path in snapshots.rglob("*") if path.is_file()) == ["adapter.safetensors", "card.json"]
 
 
