@@ -20,7 +20,7 @@ _NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(.+))?", re.ASCII)
 
 @dataclass(frozen=True)
 class HubRevision:
-    """One state of a repository on the model hub, for good.
+    """One state of a repository on the model hub, for good; as text, the name that loads it.
 
     Attributes:
         repository: ``"owner/name"``.
@@ -28,14 +28,14 @@ class HubRevision:
 
     Example:
         >>> print(HubRevision("somebody/pets", "0123456789abcdef0123456789abcdef01234567"))
-        somebody/pets@0123456789ab
+        somebody/pets@0123456789abcdef0123456789abcdef01234567
     """
 
     repository: str
     commit: str
 
     def __str__(self) -> str:
-        return f"{self.repository}@{self.commit[:12]}"
+        return f"{self.repository}@{self.commit}"
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -77,7 +77,7 @@ def test_pushed_and_loaded_predicts_the_same(hub, trained, dataset):
     assert loaded.card == trained.card
     assert loaded.source == pushed
     assert trained.source is None
-    assert repr(loaded).endswith(f"4 classes, 4 shots, me/colours@{pushed.commit[:12]}>")
+    assert repr(loaded).endswith(f"4 classes, 4 shots, {pushed}>")
     assert pushed.to_record() == {"repository": "me/colours", "commit": pushed.commit}
 
 
@@ -98,7 +98,7 @@ def test_a_commit_holds_on_to_its_state(trained, untrained):
     first = trained.push_to_hub("me/pets", token=WRITER)
     second = untrained.push_to_hub("me/pets", token=WRITER, commit_message="untrained")
     assert first != second
-    for name, revision in ((f"me/pets@{first.commit}", None), ("me/pets", first.commit)):
+    for name, revision in ((str(first), None), ("me/pets", first.commit)):
         pinned = cdc.load_adapter(name, revision=revision)
         assert (pinned.card, pinned.source) == (trained.card, first)
     assert cdc.load_adapter("me/pets").card == untrained.card
@@ -287,7 +287,7 @@ def test_the_clients_own_settings_and_a_backbone_from_the_same_hub(hub, tiny_cli
     assert done.returncode == 0, done.stderr
     pushed, shown = done.stdout.splitlines()
     repository = hub.repositories["me/pets"]
-    assert pushed == f"me/pets@{repository.branches['main'][:12]}"
+    assert pushed == f"me/pets@{repository.branches['main']}"
     assert shown == f"<Adapter zero-shot on hf-hub:someone/tiny: 2 classes, {pushed}>"
     assert front_matter(repository.commits[repository.branches["main"]]["README.md"].decode())["base_model"] == (
         "someone/tiny"
