@@ -32,6 +32,7 @@ from .evaluation import score as score
 from .evaluation import separation as separation
 from .export import OnnxExport as OnnxExport
 from .export import export_onnx as export_onnx
+from .hub import HubRevision as HubRevision
 from .images.cache import default_cache as default_cache
 from .images.encode import Features as Features
 from .images.encode import ViewFeatures as ViewFeatures

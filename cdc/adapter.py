@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as short
+from tempfile import TemporaryDirectory
 from typing import final
 
 import torch
@@ -25,16 +26,21 @@ from cdc.data.images import Files, file_list, lend_image
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.errors import InputError
 from cdc.files import read_bytes, refuse_overwrite, write_bytes, write_json
+from cdc.hub import HubRevision, fetch, find_repository, upload
 from cdc.images.encode import CacheFolder, encode_images
 from cdc.images.pixels import pictures_at_once, pixel_batches, require_readable
 from cdc.methods.method import Classifier, Method, Task
 from cdc.methods.registry import build_method
 from cdc.progress import image_bar
+from cdc.readme import README, Measured, readme
 
 CARD = "card.json"
 WEIGHTS = "adapter.safetensors"
 MOST_CARD = 2**25
 """Bytes of a card: names of thousands of classes and files fit."""
+
+MOST_WEIGHTS = 2**30
+"""Bytes of the weights: deep prompts in every layer of the largest towers have a hundredth of it."""
 
 FORMAT = 4
 """Version of the two files; raised when an older reader would misread them."""
@@ -73,6 +79,7 @@ class Adapter:
     Args:
         method: trained (or zero-shot) method.
         card: its description.
+        source: the revision on the model hub that it was loaded from, if it was.
 
     Example:
         >>> import cdc
@@ -82,15 +89,17 @@ class Adapter:
         torch.Size([1, 3])
     """
 
-    def __init__(self, method: Method, card: AdapterCard) -> None:
+    def __init__(self, method: Method, card: AdapterCard, source: HubRevision | None = None) -> None:
         self.method = method
         self.card = card
+        self.source = source
         self._classifiers: dict[tuple[str, ...], Classifier] = {}
 
     def __repr__(self) -> str:
         card = self.card
         trained = f", {card.data.shots} shots" if card.training else ""
-        return f"<Adapter {card.method.name} on {card.backbone.name}: {len(card.class_names)} classes{trained}>"
+        source = f", {self.source}" if self.source else ""
+        return f"<Adapter {card.method.name} on {card.backbone.name}: {len(card.class_names)} classes{trained}{source}>"
 
     @property
     def backbone(self) -> Backbone:
@@ -233,20 +242,58 @@ class Adapter:
         write_bytes(directory / WEIGHTS, weights)
         write_json(directory / CARD, {"sha256": _checksum(card, weights), **card})
 
+    def push_to_hub(
+        self, repository: str, *, revision: str | None = None, private: bool = False, token: str | None = None,
+        commit_message: str | None = None, licence: str | None = None, evaluation: Mapping[str, Measured] | None = None,
+    ) -> HubRevision:  # fmt: skip
+        """Commit weights, card and a README made from the card to a repository on the model hub.
 
-def load_adapter(directory: Path | str, *, device: str = "cpu", backbone: Backbone | None = None) -> Adapter:
-    """Read an adapter that `Adapter.save` wrote.
+        Args:
+            repository: ``"owner/name"``; made if it is not there. Earlier commits of it stay.
+            revision: branch to commit to, made if it is not there; None means the main branch.
+            private: whether the repository must be private.
+            token: with the right to write; None means the one of ``hf auth login`` or of ``HF_TOKEN``.
+            commit_message: of the commit; by default method, backbone and number of classes.
+            licence: the hub's name of the licence, such as ``"mit"``; None names none.
+            evaluation: scores for the README, by what they were measured on: ``{"test images of pets": scores}``.
+
+        Returns:
+            What others load it by: repository and commit.
+
+        Raises:
+            InputError: if a weight is not finite, the name is no ``"owner/name"``, the hub is out of reach or refuses,
+                or the repository is public and `private` is true.
+        """
+        message = commit_message or f"{self.card.method.name} on {len(self.class_names)} classes"
+        with TemporaryDirectory() as folder:
+            self.save(folder)
+            text = readme(self.card, repository, licence=licence, evaluation=evaluation)
+            write_bytes(Path(folder) / README, text.encode(), durable=False)
+            return upload(
+                Path(folder), repository, (CARD, WEIGHTS, README), revision=revision, private=private, token=token,
+                message=message,
+            )  # fmt: skip
+
+
+def load_adapter(
+    directory: Path | str, *, revision: str | None = None, device: str = "cpu", backbone: Backbone | None = None
+) -> Adapter:
+    """Read an adapter that `Adapter.save` wrote, here or on the model hub.
 
     Args:
-        directory: where `card.json` and `adapter.safetensors` lie.
+        directory: where `card.json` and `adapter.safetensors` lie; or, as text and where no such folder is,
+            ``"owner/name"`` or ``"owner/name@revision"`` on the model hub, from where these two files are fetched once.
+        revision: branch, tag or commit on the hub; None means the main branch.
         device: where to load the backbone.
         backbone: use this one instead of loading what the card names.
 
     Raises:
         InputError: if a file is missing, damaged or of an earlier format, a value in it is of another type or not
-            finite, the method is not registered, or the backbone's weights are not those of training.
+            finite, the method is not registered, the backbone's weights are not those of training, or the hub has no
+            such repository or revision, keeps it private, or is out of reach.
     """
-    card, weights = _read(Path(directory))
+    folder, source = _find(directory, revision)
+    card, weights = _read(folder, source)
     described = card.backbone
     if backbone is None:
         backbone = load_backbone(described.name, described.pretrained, device=device, precision=described.precision)
@@ -259,13 +306,30 @@ def load_adapter(directory: Path | str, *, device: str = "cpu", backbone: Backbo
     method = build_method(card.method, backbone, Task(card.class_names, card.template, seed=0))
     _require_same_layout(weights, method.state_dict())
     method.load_state_dict({name: value.to(backbone.device) for name, value in weights.items()})
-    return Adapter(method, card)
+    return Adapter(method, card, source)
 
 
-def _read(directory: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
+def _find(directory: Path | str, revision: str | None) -> tuple[Path, HubRevision | None]:
+    """The folder with the two files; if it had to be fetched, the revision that it is of."""
+    named = None if isinstance(directory, Path) or Path(directory).exists() else find_repository(directory, revision)
+    if named is not None:
+        return fetch(*named, most={CARD: MOST_CARD, WEIGHTS: MOST_WEIGHTS})
+    if revision is not None:
+        raise InputError(
+            f"a revision must be one of a repository, 'owner/name'; received revision={revision!r} with "
+            f"{str(directory)!r}, a folder. Leave the revision out."
+        )
+    return Path(directory), None
+
+
+def _read(directory: Path, source: HubRevision | None) -> tuple[AdapterCard, dict[str, Tensor]]:
     """Card and weights as they were saved: nothing in them has changed, every field is of its type, all are finite."""
+    again = "Save the adapter again."
+    if source:
+        again = f"Delete that folder to download {source} again; if that does not help, load another revision."
     try:
-        text, content = read_bytes(directory / CARD, most=MOST_CARD), read_bytes(directory / WEIGHTS)
+        text = read_bytes(directory / CARD, most=MOST_CARD)
+        content = read_bytes(directory / WEIGHTS, most=MOST_WEIGHTS)
     except FileNotFoundError as error:
         raise InputError(
             f"an adapter directory must hold {CARD} and {WEIGHTS}; received {directory} without "
@@ -275,7 +339,7 @@ def _read(directory: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
         record = json.loads(text)
         _checksum(record, b"")  # no number that JSON does not know
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{directory / CARD} must be JSON; {error}. Save the adapter again.") from error
+        raise InputError(f"{directory / CARD} must be JSON; {error}. {again}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
         raise InputError(
@@ -283,14 +347,13 @@ def _read(directory: Path) -> tuple[AdapterCard, dict[str, Tensor]]:
         )
     if record.pop("sha256", None) != _checksum(record, content):
         raise InputError(
-            f"{directory / CARD} and {WEIGHTS} must be as they were saved; their checksum differs. Save the adapter "
-            "again."
+            f"{directory / CARD} and {WEIGHTS} must be as they were saved; their checksum differs. {again}"
         )
     del record["format"]
     try:
         weights = load(content)
     except SafetensorError as error:
-        raise InputError(f"{directory / WEIGHTS} must be safetensors; {error}. Save the adapter again.") from error
+        raise InputError(f"{directory / WEIGHTS} must be safetensors; {error}. {again}") from error
     _require_finite(weights)
     return AdapterCard.from_record(record), weights
 

@@ -13,6 +13,7 @@ from rich.table import Table
 import cdc
 from causalvlm.cli.methods import SetOption, configure
 from causalvlm.cli.output import (
+    AdapterArgument,
     BackboneOption,
     DataArgument,
     DeviceOption,
@@ -24,6 +25,7 @@ from causalvlm.cli.output import (
     RootOption,
     check_json,
     console,
+    open_adapter,
     write_result,
 )
 from causalvlm.datasets import load_dataset
@@ -89,7 +91,7 @@ def adapt(
 
 
 def evaluate(
-    adapter: Annotated[Path, typer.Argument(help="Folder that adapt wrote.")],
+    adapter: AdapterArgument,
     data: DataArgument,
     classes: ClassesOption = "all",
     root: RootOption = None,
@@ -100,14 +102,14 @@ def evaluate(
 ) -> None:
     """Score an adapter on the test split of DATA: among base, new or all class names."""
     check_json(json, force=force)
-    loaded = cdc.load_adapter(adapter, device=device)
+    loaded = open_adapter(adapter, device)
     result = _evaluate(loaded, load_dataset(data, root=root, factors=factors), classes)
     _show(result)
     write_result(json, result, force=force, device=device)
 
 
 def predict(
-    adapter: Annotated[Path, typer.Argument(help="Folder that adapt wrote.")],
+    adapter: AdapterArgument,
     images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
     class_name: Annotated[
         list[str] | None, typer.Option(help="Classify among these names instead; repeat the option.")
@@ -119,7 +121,7 @@ def predict(
     """Classify IMAGES and say how sure the adapter is. An unreadable file is named and left out."""
     check_json(json, force=force)
     refuse_ambiguous_names(class_name or ())
-    loaded = cdc.load_adapter(adapter, device=device)
+    loaded = open_adapter(adapter, device)
     found = loaded.classify(images, class_name, cache=None, progress="encoding")
     prediction = found.prediction
     names = tuple(class_name) if class_name else loaded.class_names

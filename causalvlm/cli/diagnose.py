@@ -20,6 +20,7 @@ from causalvlm.cli.output import (
     PretrainedOption,
     RootOption,
     console,
+    open_adapter,
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
@@ -44,7 +45,7 @@ def diagnose(
         typer.Option(help="As in adapt; by default the adapter's own, or picto without an adapter."),
     ] = None,
     pretrained: PretrainedOption = None,
-    adapter: Annotated[Path | None, typer.Option(help="Diagnose this adapter, on the test split.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Diagnose this adapter, on the test split.")] = None,
     factors: FactorsOption = None,
     reference: Annotated[
         list[str] | None, typer.Option(metavar="FACTOR=LEVEL", help="Level to compare with; repeat the option.")
@@ -102,7 +103,7 @@ def diagnose(
                 towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
                 table, model = embed_with_model(dataset, towers)
             else:
-                table, model = embed_with_model(dataset, backbone, cdc.load_adapter(adapter, device=device))
+                table, model = embed_with_model(dataset, backbone, open_adapter(adapter, device))
         diagnosis = compute(
             table,
             model=model,
@@ -119,7 +120,7 @@ def diagnose(
         console().print(f"report, figure and numbers saved in {out}")
 
 
-def _require_factors(dataset: cdc.ImageDataset, adapter: Path | None, *, pixels: bool | None, folds: int) -> None:
+def _require_factors(dataset: cdc.ImageDataset, adapter: str | None, *, pixels: bool | None, folds: int) -> None:
     """Refuse what cannot be diagnosed before the work of encoding, not after it."""
     from causalvlm.probes.linear import check_levels
 

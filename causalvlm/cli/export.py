@@ -7,13 +7,21 @@ from typing import Annotated, Literal
 import typer
 
 import cdc
-from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.cli.output import (
+    AdapterArgument,
+    ForceOption,
+    JsonOption,
+    check_json,
+    console,
+    open_adapter,
+    write_result,
+)
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.files import refuse_overwrite
 
 
 def export(
-    adapter: Annotated[Path, typer.Argument(help="Folder that adapt wrote.")],
+    adapter: AdapterArgument,
     out: Annotated[Path, typer.Option(help="The file to write.")],
     format: Annotated[  # noqa: A002 - the option's name
         Literal["onnx"], typer.Option(help="Of the file; onnx needs the extra onnx.")
@@ -29,7 +37,7 @@ def export(
     refuse_overwrite(out, force=force)  # before the work, not after it
     refuse_ambiguous_names(class_name or ())
     sys.stderr.write(f"causalvlm: exporting {adapter} as {format}, seconds to a minute\n")
-    written = cdc.export_onnx(cdc.load_adapter(adapter), out, class_name, force=force)
+    written = cdc.export_onnx(open_adapter(adapter), out, class_name, force=force)
     console().print(
         f"{', '.join(written.outputs)} from pixels in {out}, {written.size / 1e6:.0f} MB; within "
         f"{written.difference:.1g} of the adapter in onnxruntime",

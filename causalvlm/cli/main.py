@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, export, identify, methods, protocol
+from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, export, identify, methods, protocol, push
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -33,6 +33,7 @@ app.command()(adapt.adapt)
 app.command()(adapt.evaluate)
 app.command()(adapt.predict)
 app.command()(export.export)
+app.command()(push.push)
 app.command(cls=protocol.SeveralWords)(protocol.protocol)
 app.command()(methods.methods)
 app.command()(embed.embed)

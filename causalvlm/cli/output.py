@@ -1,5 +1,6 @@
 """What every command prints and writes: text through rich, results as JSON."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,9 @@ from cdc.files import refuse_overwrite, write_json
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
 DataArgument = Annotated[str, typer.Argument(help="Folder of class folders, CSV file, or a name: picto/mammals.")]
+AdapterArgument = Annotated[
+    str, typer.Argument(help="Folder that adapt wrote, or owner/name[@revision] on the model hub.")
+]
 RootOption = Annotated[Path | None, typer.Option(help="Where named data sets lie; default $CAUSALVLM_DATA.")]
 FactorsOption = Annotated[
     str | None, typer.Option(help="Task-irrelevant factors: a CSV, or folder levels such as domain/class.")
@@ -37,6 +41,22 @@ def console(*, stderr: bool = False) -> Console:
         False
     """
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=False, stderr=stderr)
+
+
+def open_adapter(name: str, device: str = "cpu") -> "cdc.Adapter":
+    """Load the adapter of a folder or of the model hub; of the hub, say on standard error which commit it is.
+
+    Example:
+        >>> open_adapter("no-such-folder")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: an adapter directory must hold card.json and adapter.safetensors; received no-such-folder
+        without card.json. Pass the folder that an adapter was saved in.
+    """
+    adapter = cdc.load_adapter(name, device=device)
+    if adapter.source:
+        sys.stderr.write(f"causalvlm: {adapter.source.repository} at commit {adapter.source.commit}\n")
+    return adapter
 
 
 def check_json(path: Path | None, *, force: bool) -> None:

@@ -48,6 +48,38 @@ def load_backbone(
     return load_open_clip(name, pretrained, device=device, precision=precision, others=tuple(OWN_BACKBONES))
 
 
+def hub_repository(name: str, pretrained: str | None) -> str | None:
+    """The repository on the model hub that a backbone's weights come from; None if they come from elsewhere.
+
+    Example:
+        >>> hub_repository("hf-hub:timm/ViT-B-16-SigLIP", None)
+        'timm/ViT-B-16-SigLIP'
+        >>> hub_repository("picto", None) is None
+        True
+    """
+    if name.startswith("hf-hub:"):
+        return name.removeprefix("hf-hub:")
+    if name in OWN_BACKBONES or pretrained is None:
+        return None
+    from cdc.backbones.open_clip_models import repository_of_tag
+
+    return repository_of_tag(name, pretrained)
+
+
+def is_known_elsewhere(name: str, pretrained: str | None) -> bool:
+    """Whether a backbone can be loaded by its name on any machine: it is no directory or checkpoint of this one.
+
+    Example:
+        >>> is_known_elsewhere("picto", None), is_known_elsewhere("models/mine", None)
+        (True, False)
+    """
+    if name in OWN_BACKBONES or name.startswith("hf-hub:"):
+        return True
+    from cdc.backbones.open_clip_models import is_published
+
+    return is_published(name, pretrained)
+
+
 def _load_picto(name: str, device: str, precision: Precision) -> Backbone:
     from cdc.backbones.picto import load_picto
 

@@ -19,11 +19,9 @@ from cdc.backbones.deep_prompts import image_prompts
 from cdc.backbones.frozen_clip import give_embeddings_only, text_tower
 from cdc.backbones.preprocessing import of_open_clip
 from cdc.errors import InputError
+from cdc.hub import hub_or_cache
 
 _log = logging.getLogger("cdc")
-
-HUB_TIMEOUT = 10.0
-"""Seconds after which the model hub counts as out of reach."""
 
 
 def load_open_clip(
@@ -49,7 +47,7 @@ def load_open_clip(
         directory, 'picto' or 'photo'; received 'ViT-L-41'. Did you mean 'ViT-L-16', 'ViT-L-14', 'ViT-S-16'?
     """
     source = _source(name, pretrained, others)
-    with _silent_root_logger(), _hub_or_cache(needed=_needs_hub(source, pretrained)) as reachable:
+    with _silent_root_logger(), hub_or_cache(needed=_needs_hub(source, pretrained)) as reachable:
         try:
             configuration = _configuration(source, pretrained)
             # Before the towers, which can take half a minute to build.
@@ -74,6 +72,29 @@ def load_open_clip(
         logit_bias=logit_bias, image_prompts=image_prompts(model.visual),
         preprocessing=of_open_clip(model.visual.preprocess_cfg),
     )  # fmt: skip
+
+
+def repository_of_tag(name: str, pretrained: str) -> str | None:
+    """The repository on the model hub that holds a tag's weights; None if open_clip gets them elsewhere.
+
+    Example:
+        >>> repository_of_tag("ViT-B-16", "openai")
+        'timm/vit_base_patch16_clip_224.openai'
+    """
+    config: dict[str, Any] = open_clip.get_pretrained_cfg(name.replace("/", "-"), pretrained)
+    return config.get("hf_hub", "").rpartition("/")[0] or None
+
+
+def is_published(name: str, pretrained: str | None) -> bool:
+    """Whether open_clip itself knows the architecture and where its weights come from, if not from a fixed seed.
+
+    Example:
+        >>> is_published("ViT-B-16", "openai"), is_published("ViT-B-16", "mine.safetensors")
+        (True, False)
+    """
+    architecture = name.replace("/", "-")
+    known = architecture in open_clip.list_models()
+    return known and (pretrained is None or open_clip.is_pretrained_cfg(architecture, pretrained))
 
 
 def _source(name: str, pretrained: str | None, others: Sequence[str]) -> str:
@@ -207,22 +228,6 @@ def _needs_hub(source: str, pretrained: str | None) -> bool:
     config: dict[str, Any] = open_clip.get_model_config(source) or {}
     of_transformers = any(key.startswith("hf_") for key in config["text_cfg"])
     return of_transformers or open_clip.is_pretrained_cfg(source, pretrained or "")
-
-
-@contextmanager
-def _hub_or_cache(*, needed: bool) -> Generator[bool]:
-    """Ask the model hub once whether it is there; if not, only its local cache is used, without a minute of retries."""
-    constants = huggingface_hub.constants
-    before = constants.HF_HUB_OFFLINE
-    if needed:
-        try:
-            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT)
-        except Exception:  # whatever the hub's HTTP library raises, the hub is out of reach
-            constants.HF_HUB_OFFLINE = True
-    try:
-        yield not (needed and constants.HF_HUB_OFFLINE)
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

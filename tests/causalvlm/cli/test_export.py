@@ -113,7 +113,7 @@ def test_it_speaks_before_the_work_and_refuses_to_overwrite_without_force(folder
     out.write_bytes(b"mine")
     assert run(["export", str(folder), "--out", str(out)]) == 2
     assert capsys.readouterr().err.endswith("mine.onnx. Choose another name, or pass --force.\n")
-    monkeypatch.setattr(cdc, "load_adapter", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr(cdc, "load_adapter", lambda _, device: pytest.fail(f"loaded on {device}"))
     with pytest.raises(pytest.fail.Exception, match="loaded"):
         run(["export", str(folder), "--out", str(out), "--force"])
     assert capsys.readouterr().err.startswith("causalvlm: exporting ")

@@ -114,7 +114,7 @@ class TestWeights:
             "plain": {"file": str(architecture)},
         }
         monkeypatch.setitem(open_clip.pretrained._PRETRAINED, TINY, tags)
-        monkeypatch.setattr("cdc.backbones.open_clip_models.HUB_TIMEOUT", 0.01)
+        monkeypatch.setattr("cdc.hub.HUB_TIMEOUT", 0.01)
         quick, plain = cdc.load_backbone(TINY, "quick"), cdc.load_backbone(TINY, "plain")
         features = quick.encode_texts(["dog"])
         assert (features - plain.encode_texts(["dog"])).norm() > 1e-3
