@@ -189,9 +189,7 @@ def fit_probe(
         >>> result.majority, result.accuracy.value > 0.95, result.decodable
         (0.5, True, True)
     """
-    _refuse(features, factor, labels, name=name, folds=folds)
-    levels, codes = np.unique(factor, return_inverse=True)
-    units = None if groups is None else _units(features, codes, levels, groups, name=name, folds=folds)
+    levels, codes, units = prepare(features, factor, labels, groups, name=name, folds=folds)
     assigned = assign_folds(features, codes, labels, folds=folds, rng=generator(rng), groups=units)
     found = cross_fit(features, codes, np.zeros_like(codes), assigned)
     right = (found.probe.argmax(axis=1) == codes).astype(float)
@@ -216,6 +214,31 @@ def fit_probe(
         probe=LinearProbe(names, *fit_all(features, codes, found.strength)),
         groups=None if units is None else len(np.unique(units)),
     )
+
+
+def prepare(
+    features: Float[np.ndarray, "_ dim"],
+    factor: Shaped[np.ndarray, " _"],
+    labels: Int[np.ndarray, " _"],
+    groups: Shaped[np.ndarray, " _"] | None,
+    *,
+    name: str,
+    folds: int,
+) -> tuple[Shaped[np.ndarray, " _"], Int[np.ndarray, " _"], Int[np.ndarray, " _"] | None]:
+    """Check what a probe is given: the levels, each image's as an index, and its group as an index if there are any.
+
+    Groups that share an image are joined.
+
+    Raises:
+        InputError: as `fit_probe`.
+
+    Example:
+        >>> prepare(np.arange(6.0)[:, None], np.array(["b", "a"] * 3), np.zeros(6, int), None, name="letter", folds=3)
+        (array(['a', 'b'], dtype='<U1'), array([1, 0, 1, 0, 1, 0]), None)
+    """
+    _refuse(features, factor, labels, name=name, folds=folds)
+    levels, codes = np.unique(factor, return_inverse=True)
+    return levels, codes, None if groups is None else _units(features, codes, levels, groups, name=name, folds=folds)
 
 
 def _given_class(
