@@ -25,7 +25,7 @@ COMPONENTS = 32
 LANDMARKS = 300
 """Images that the kernel measures likeness to, at most half of them all."""
 
-STRENGTHS = (1e-3, 1e-2, 1e-1)
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse penalties C that the non-linear part is offered, beside having no such part."""
 
 
