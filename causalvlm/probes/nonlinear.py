@@ -20,7 +20,7 @@ PROBED_IMAGES = 5000
 """Different images that the probe reads; of more, so many are drawn, every level with its share."""
 
 COMPONENTS = 32
-"""Principal components of the standardised features that the kernel sees: what is not in them it cannot find."""
+"""Principal components of the embeddings that the kernel sees: what is not in them it cannot find."""
 
 LANDMARKS = 300
 """Images that the kernel measures likeness to, at most half of them all."""
@@ -127,12 +127,11 @@ def fit_nonlinear(
 
 def _kernel_features(features: Float[np.ndarray, "rows dim"], rng: np.random.Generator) -> Float[np.ndarray, "rows _"]:
     """Standardised Nystroem features and a column of ones, made without the levels: no fold tells of another."""
-    spread = features.std(axis=0)
-    inputs = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    axes = np.linalg.eigh(inputs.T @ inputs)[1][:, ::-1][:, :COMPONENTS]
-    points = inputs @ axes
+    centred = (features - features.mean(axis=0)).astype(np.float64)
+    points = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :COMPONENTS]
     pairs = points[rng.permutation(len(points))[: len(points) // 2 * 2]].reshape(2, -1, points.shape[1])
-    width = float(np.median(((pairs[0] - pairs[1]) ** 2).sum(axis=1)))
+    apart = ((pairs[0] - pairs[1]) ** 2).sum(axis=1)
+    width = float(np.median(apart[apart > 0]))
     kernel = Nystroem(
         gamma=1 / width, n_components=min(LANDMARKS, len(points) // 2), random_state=int(rng.integers(2**31))
     )
