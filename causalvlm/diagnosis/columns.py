@@ -12,6 +12,7 @@ from causalvlm.errors import InputError
 from causalvlm.probes.cuts import cut_levels
 from causalvlm.probes.overlay import Overlay, find_overlays
 from causalvlm.probes.pixels import MEASURES, measure_pixels
+from causalvlm.probes.sampling import sample_rows
 
 FEWEST_IMAGES = 20
 """Different images that a level of a measured factor must have; smaller ones are merged."""
@@ -22,8 +23,9 @@ PROBED_IMAGES = 5000
 MARK = "recurring mark"
 ABOUT_MARK = "whether the image has the edges that at least a quarter of the images of its size share [ours]"
 
-Origin = Literal["label", "pixels"]
-"""Where the levels of a factor come from."""
+Origin = Literal["label", "pixels", "concept", "cluster"]
+"""Where the levels of a factor come from: with the images, from their pixels, from the model's answers to texts, or
+from groups among its embeddings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class FactorColumn:
         about: what was measured, with unit and source.
         probed: rows that its probe reads; None for all of them.
         values: what was measured of every image; None for a labelled factor.
+        reliability: how far other wordings, or other images, would give the same levels, at most 1; None for what is
+            labelled or measured.
     """
 
     levels: Shaped[np.ndarray, " rows"]
@@ -43,6 +47,7 @@ class FactorColumn:
     about: str = ""
     probed: Int[np.ndarray, " _"] | None = None
     values: Shaped[np.ndarray, " rows"] | None = None
+    reliability: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,35 +112,6 @@ def pixel_columns(
             probed = sample_rows(levels, images, most=PROBED_IMAGES, fewest=fewest, rng=rng)
             factors[free] = FactorColumn(levels, "pixels", about, probed, column)
     return Columns(table, factors, tuple(left_out.items()), overlays.found)
-
-
-def sample_rows(
-    levels: Shaped[np.ndarray, " rows"],
-    images: Int[np.ndarray, " rows"],
-    *,
-    most: int,
-    fewest: int,
-    rng: np.random.Generator,
-) -> Int[np.ndarray, " _"] | None:
-    """Rows of about `most` different images, each level with its share of them and with at least `fewest`.
-
-    Returns:
-        The rows in their order; None, for all of them, where there are no more.
-
-    Example:
-        >>> levels = np.repeat(["common", "rare"], [990, 10])
-        >>> rows = sample_rows(levels, np.arange(1000), most=100, fewest=5, rng=np.random.default_rng(0))
-        >>> len(rows), (levels[rows] == "rare").sum()
-        (104, np.int64(5))
-    """
-    if len(levels) <= most:
-        return None
-    _, first = np.unique(images, return_index=True)
-    chosen: list[Int[np.ndarray, " _"]] = []
-    for level in np.unique(levels):
-        rows = first[levels[first] == level]
-        chosen.append(rng.permutation(rows)[: max(fewest, round(most * np.mean(levels == level)))])
-    return np.sort(np.concatenate(chosen))
 
 
 def _why(values: Shaped[np.ndarray, " rows"], level: str) -> str:

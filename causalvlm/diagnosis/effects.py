@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from causalvlm.diagnosis.columns import Columns, sample_rows
+from causalvlm.diagnosis.columns import Columns
 from causalvlm.diagnosis.scm import PREDICTION, node_of, study_table
 from causalvlm.errors import CausalVLMError, NotIdentifiedError, OverlapError
 from causalvlm.estimation.effect import Effect, estimate_effect
@@ -16,6 +16,7 @@ from causalvlm.identification.estimands import Estimand
 from causalvlm.identification.identify import identify
 from causalvlm.intervals import Shift
 from causalvlm.multiplicity import FALSE_ALARM_RATE, holm
+from causalvlm.probes.sampling import sample_rows
 from causalvlm.refutation.refute import refute
 from causalvlm.refutation.verdict import Verdicts
 

@@ -13,7 +13,7 @@ from causalvlm.embeddings.model import Model
 from causalvlm.intervals import Shift, paired_shares
 from causalvlm.phrases import difference, spoken
 from causalvlm.probes.erasure import fit_eraser
-from causalvlm.probes.linear import assign_folds
+from causalvlm.probes.folds import assign_folds
 
 FOLDS = 5
 """Parts of the images; from each the factor is erased by what was fitted on the others."""
@@ -96,8 +96,7 @@ def _erase(columns: Columns, name: str, paying: str, model: Model, rng: np.rando
         if held.any():
             eraser = fit_eraser(table.features[kept], levels[kept], table.labels[kept], shrink=True)
             erased = eraser(table.features[held].astype(np.float64))
-            unit = erased / np.linalg.norm(erased, axis=1, keepdims=True)
-            predicted[held] = model.classify(unit.astype(np.float32)).argmax(1)
+            predicted[held] = model.classify(erased.astype(np.float32)).argmax(1)
     what = f"erase the direction of {spoken(name)} from the embeddings"
     return _tried(columns, name, "erase", paying, predicted, what)
 

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from causalvlm.embeddings.table import logit_margins
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, Shift, mean_shift, wilson
-from causalvlm.probes.linear import assign_folds, check_levels
+from causalvlm.probes.folds import assign_folds
+from causalvlm.probes.linear import check_levels
 from causalvlm.randomness import Rng, draw_evenly, generator
 
 DRAWS = 299

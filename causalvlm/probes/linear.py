@@ -8,7 +8,16 @@ from jaxtyping import Float, Int, Shaped
 from scipy.special import softmax
 
 from causalvlm.errors import InputError
-from causalvlm.intervals import Estimate, Shift, balanced_share, mean_shift, wilson
+from causalvlm.intervals import (
+    Estimate,
+    Shift,
+    balanced_share,
+    clustered_share,
+    clustered_shift,
+    mean_shift,
+    wilson,
+)
+from causalvlm.probes.folds import assign_folds, join_groups
 from causalvlm.probes.ridge import cross_fit, fit_all
 from causalvlm.randomness import Rng, generator
 
@@ -105,6 +114,8 @@ class ProbeResult:
         entropy_bits: entropy of the levels, in bits.
         folds: each image is predicted by a probe fitted on the other folds.
         probe: the probe itself, fitted on all images.
+        groups: number of groups of images that stayed in one fold and that the intervals take as independent; None
+            where these are the images themselves.
     """
 
     factor: str
@@ -119,6 +130,7 @@ class ProbeResult:
     entropy_bits: float
     folds: int
     probe: LinearProbe = field(repr=False, compare=False)
+    groups: int | None = None
 
     @property
     def decodable(self) -> bool:
@@ -147,13 +159,14 @@ def fit_probe(
     name: str = "factor",
     folds: int = 5,
     rng: Rng,
+    groups: Shaped[np.ndarray, " _"] | None = None,
 ) -> ProbeResult:
     """Read a factor from embeddings with a multinomial logistic probe, never from an image that it was fitted on.
 
     Features are standardised on the training folds, and the ridge penalty is chosen by cross-validation among these.
     The penalty draws the probe towards the frequencies that it is compared with. Folds are balanced over level and
     class, and images with equal features stay in one fold. Intervals take the images as independent and the fitted
-    probes as given.
+    probes as given; with groups, a group stays in one fold and it is the groups that are taken as independent.
 
     Args:
         features: embeddings.
@@ -162,10 +175,11 @@ def fit_probe(
         name: of the factor, for the result and for messages.
         folds: at least 3.
         rng: deals the images into folds; or a seed.
+        groups: images that are not independent of each other: the video, the photographer or the patient of each.
 
     Raises:
-        InputError: if the factor has one level only, a level has fewer different images than there are folds, a
-            feature is not finite, or the columns differ in length.
+        InputError: if the factor has one level only, a level has fewer different images (or groups) than there are
+            folds, a feature is not finite, or the columns differ in length.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -175,9 +189,8 @@ def fit_probe(
         >>> result.majority, result.accuracy.value > 0.95, result.decodable
         (0.5, True, True)
     """
-    _refuse(features, factor, labels, name=name, folds=folds)
-    levels, codes = np.unique(factor, return_inverse=True)
-    assigned = assign_folds(features, codes, labels, folds=folds, rng=generator(rng))
+    levels, codes, units = prepare(features, factor, labels, groups, name=name, folds=folds)
+    assigned = assign_folds(features, codes, labels, folds=folds, rng=generator(rng), groups=units)
     found = cross_fit(features, codes, np.zeros_like(codes), assigned)
     right = (found.probe.argmax(axis=1) == codes).astype(float)
     shares = np.bincount(codes) / len(codes)
@@ -186,42 +199,46 @@ def fit_probe(
         factor=name,
         levels=names,
         n=len(codes),
-        accuracy=wilson(float(right.mean()), len(right)),
-        balanced_accuracy=balanced_share([right[codes == code] for code in range(len(levels))]),
+        accuracy=wilson(float(right.mean()), len(right))
+        if units is None
+        else clustered_share(right, np.zeros_like(codes), units),
+        balanced_accuracy=balanced_share([right[codes == code] for code in range(len(levels))])
+        if units is None
+        else clustered_share(right, codes, units),
         majority=float(shares.max()),
         class_majority=float(_count(codes, labels).max(axis=1).sum() / len(codes)),
-        bits=_bits(found.probe, found.frequencies, codes),
-        bits_given_class=_given_class(features, codes, labels, assigned),
+        bits=_bits(found.probe, found.frequencies, codes, units),
+        bits_given_class=_given_class(features, codes, labels, assigned, units),
         entropy_bits=float(-(shares * np.log2(shares)).sum()),
         folds=folds,
         probe=LinearProbe(names, *fit_all(features, codes, found.strength)),
+        groups=None if units is None else len(np.unique(units)),
     )
 
 
-def assign_folds(
-    features: Float[np.ndarray, "rows dim"],
-    codes: Int[np.ndarray, " rows"],
-    labels: Int[np.ndarray, " rows"],
+def prepare(
+    features: Float[np.ndarray, "_ dim"],
+    factor: Shaped[np.ndarray, " _"],
+    labels: Int[np.ndarray, " _"],
+    groups: Shaped[np.ndarray, " _"] | None,
     *,
+    name: str,
     folds: int,
-    rng: np.random.Generator,
-) -> Int[np.ndarray, " rows"]:
-    """Deal images into folds: sorted by level, then class, then at random, each next one goes to the next fold.
+) -> tuple[Shaped[np.ndarray, " _"], Int[np.ndarray, " _"], Int[np.ndarray, " _"] | None]:
+    """Check what a probe is given: the levels, each image's as an index, and its group as an index if there are any.
 
-    Numbers of images per level, and per level and class, then differ by at most one between folds. Images with equal
-    features are one image.
+    Groups that share an image are joined.
+
+    Raises:
+        InputError: as `fit_probe`.
 
     Example:
-        >>> features = np.array([[0.0], [0.0], [1.0], [2.0]])
-        >>> fold = assign_folds(features, np.zeros(4, int), np.zeros(4, int), folds=2, rng=np.random.default_rng(0))
-        >>> bool(fold[0] == fold[1])
-        True
+        >>> prepare(np.arange(6.0)[:, None], np.array(["b", "a"] * 3), np.zeros(6, int), None, name="letter", folds=3)
+        (array(['a', 'b'], dtype='<U1'), array([1, 0, 1, 0, 1, 0]), None)
     """
-    _, first, image = np.unique(features, axis=0, return_index=True, return_inverse=True)
-    order = np.lexsort((rng.random(len(first)), labels[first], codes[first]))
-    fold = np.empty(len(first), dtype=np.int64)
-    fold[order] = np.arange(len(first)) % folds
-    return fold[image.reshape(-1)]
+    _refuse(features, factor, labels, name=name, folds=folds)
+    levels, codes = np.unique(factor, return_inverse=True)
+    return levels, codes, None if groups is None else _units(features, codes, levels, groups, name=name, folds=folds)
 
 
 def _given_class(
@@ -229,13 +246,14 @@ def _given_class(
     codes: Int[np.ndarray, " rows"],
     labels: Int[np.ndarray, " rows"],
     assigned: Int[np.ndarray, " rows"],
+    units: Int[np.ndarray, " rows"] | None,
 ) -> Shift | None:
     """Bits about the level beyond the class, from the images of classes that occur at several levels."""
     mixed = ((_count(codes, labels) > 0).sum(axis=1) > 1)[labels]
-    if not mixed.any():
+    if not mixed.any() or (units is not None and len(np.unique(units[mixed])) < 2):
         return None
     found = cross_fit(features[mixed], codes[mixed], labels[mixed], assigned[mixed])
-    return _bits(found.probe, found.frequencies, codes[mixed])
+    return _bits(found.probe, found.frequencies, codes[mixed], None if units is None else units[mixed])
 
 
 def _plain(value: object) -> object:
@@ -243,10 +261,13 @@ def _plain(value: object) -> object:
 
 
 def _bits(
-    probe: Float[np.ndarray, "rows _"], frequencies: Float[np.ndarray, "rows _"], codes: Int[np.ndarray, " rows"]
+    probe: Float[np.ndarray, "rows _"],
+    frequencies: Float[np.ndarray, "rows _"],
+    codes: Int[np.ndarray, " rows"],
+    units: Int[np.ndarray, " rows"] | None,
 ) -> Shift:
-    rows = np.arange(len(codes))
-    return mean_shift((probe - frequencies)[rows, codes] / np.log(2))
+    bits = (probe - frequencies)[np.arange(len(codes)), codes] / np.log(2)
+    return mean_shift(bits) if units is None else clustered_shift(bits, units)
 
 
 def _count(codes: Int[np.ndarray, " rows"], groups: Int[np.ndarray, " rows"]) -> Int[np.ndarray, "_ _"]:
@@ -284,6 +305,33 @@ def _refuse(
         images = len(np.unique(features[factor == level], axis=0))
         if images < folds:
             raise _too_few(images, f"different images at level {str(level)!r}", name=name, folds=folds)
+
+
+def _units(
+    features: Float[np.ndarray, "rows dim"],
+    codes: Int[np.ndarray, " rows"],
+    levels: Shaped[np.ndarray, " _"],
+    groups: Shaped[np.ndarray, " _"],
+    *,
+    name: str,
+    folds: int,
+) -> Int[np.ndarray, " rows"]:
+    """What is independent: the groups, those that share an image joined."""
+    if len(groups) != len(codes):
+        raise InputError(
+            f"groups must have one row per image; received {len(groups)} rows for {len(codes)} images. Take them from "
+            "the same images."
+        )
+    units = join_groups(np.unique(features, axis=0, return_inverse=True)[1].reshape(-1), groups)
+    for code, level in enumerate(levels):
+        number = len(np.unique(units[codes == code]))
+        if number < folds:
+            raise InputError(
+                f"the images of every level must come from at least as many groups as there are folds ({folds}); "
+                f"{name!r} has {number} at level {str(level)!r}. Merge that level with another, drop its images, or "
+                "take fewer folds."
+            )
+    return units
 
 
 def check_levels(factor: Shaped[np.ndarray, " _"], *, name: str, folds: int) -> None:

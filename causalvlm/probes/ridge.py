@@ -22,11 +22,13 @@ class CrossFit:
         probe: by the probe.
         frequencies: by the frequencies alone.
         strength: inverse penalty C with the least held-out loss over all folds.
+        chosen: that of each fold, by the loss on the others.
     """
 
     probe: Float[np.ndarray, "rows _"]
     frequencies: Float[np.ndarray, "rows _"]
     strength: float
+    chosen: tuple[float, ...]
 
 
 @threadpool_limits.wrap(limits=1)  # the matrices are small: threads would spend their time waiting for each other
@@ -58,18 +60,21 @@ def cross_fit(
     losses = np.zeros((len(folds), len(STRENGTHS)))
     for f, g in itertools.combinations(folds, 2):
         held_out = np.isin(assigned, (f, g))
-        for choice, predicted in enumerate(_predict(features, codes, groups, held_out, STRENGTHS)[0]):
+        for choice, predicted in enumerate(predict_held_out(features, codes, groups, held_out, STRENGTHS)[0]):
             loss = -predicted[np.arange(len(predicted)), codes[held_out]]
             losses[f, choice] += loss[assigned[held_out] == g].sum()
             losses[g, choice] += loss[assigned[held_out] == f].sum()
     probe = np.empty((len(codes), int(codes.max()) + 1))
     frequencies = np.empty_like(probe)
+    best = losses.argmin(axis=1)
     for f in folds:
         held_out = assigned == f
-        path = STRENGTHS[: int(losses[f].argmin()) + 1]
-        predicted, frequencies[held_out] = _predict(features, codes, groups, held_out, path)
+        predicted, frequencies[held_out] = predict_held_out(
+            features, codes, groups, held_out, STRENGTHS[: int(best[f]) + 1]
+        )
         probe[held_out] = predicted[-1]
-    return CrossFit(probe, frequencies, STRENGTHS[int(losses.sum(axis=0).argmin())])
+    chosen = tuple(STRENGTHS[place] for place in best)
+    return CrossFit(probe, frequencies, STRENGTHS[int(losses.sum(axis=0).argmin())], chosen)
 
 
 @threadpool_limits.wrap(limits=1)
@@ -116,14 +121,29 @@ def _log_frequencies(counts: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "_ _
     return np.log((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))
 
 
-def _predict(
+def predict_held_out(
     features: Float[np.ndarray, "rows dim"],
     codes: Int[np.ndarray, " rows"],
     groups: Int[np.ndarray, " rows"],
     held_out: Bool[np.ndarray, " rows"],
     strengths: tuple[float, ...],
 ) -> tuple[list[Float[np.ndarray, "_ _"]], Float[np.ndarray, "_ _"]]:
-    """Log-probabilities of the held-out rows by the probes of all strengths, and by the frequencies."""
+    """Log-probabilities of the held-out rows, by the probes of all strengths and by the frequencies of the others.
+
+    Args:
+        features: embeddings.
+        codes: level of each image, as an index.
+        groups: whose frequencies of levels the probe starts from.
+        held_out: the rows that are predicted; the others are fitted.
+        strengths: inverse penalties C, from small to large.
+
+    Example:
+        >>> codes = np.tile([0, 1], 30)
+        >>> (predicted,), _ = predict_held_out(
+        ...     np.where(codes, 1.0, -1.0)[:, None], codes, np.zeros(60, int), np.arange(60) < 4, (1.0,))
+        >>> predicted.argmax(axis=1)
+        array([0, 1, 0, 1])
+    """
     inputs = _standardise(features, *_centre_and_scale(features[~held_out]))
     counts = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1))
     np.add.at(counts, (groups[~held_out], codes[~held_out]), 1)
