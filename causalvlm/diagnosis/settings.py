@@ -69,20 +69,21 @@ def pixel_settings(columns: Columns) -> dict[str, Setting]:
         if measure == MARK:
             settings[name] = _mark_setting(columns, column)
         elif measure in SETTERS:
-            settings[name] = _edit_setting(measure, columns.table.files, column)
+            settings[name] = _edit_setting(measure, columns.table.files, column.levels, _counted(column.values))
     return settings
 
 
-def _edit_setting(measure: str, files: Sequence[Path], column: FactorColumn) -> Setting:
-    values = _counted(column.values)
-    targets = {level: _target(values[column.levels == level]) for level in _levels(column)}
+def _edit_setting(
+    measure: str, files: Sequence[Path], levels: Shaped[np.ndarray, " rows"], values: Shaped[np.ndarray, " rows"]
+) -> Setting:
+    targets = {str(level): _target(values[levels == level]) for level in np.unique(levels)}
 
     def picture(row: int, level: str) -> Image.Image | None:
         image = read_or_none(files[row])
         if image is None:
             return None
         edited, found = set_factor(measure, image, now=values[row].item(), target=targets[level], rng=row)
-        return edited if _level_of(found, values, column.levels) == level else None
+        return edited if _level_of(found, values, levels) == level else None
 
     return Setting(tuple(targets), "edited", SETTERS[measure].about, picture)
 
@@ -137,10 +138,6 @@ def _drawn(drawing: Drawing, files: Sequence[Path], factor: str) -> Setting:
     )
 
 
-def _levels(column: FactorColumn) -> list[str]:
-    return [str(level) for level in np.unique(column.levels)]
-
-
 def read_or_none(path: Path) -> Image.Image | None:
     """The picture of a file; None where it cannot be read.
 
@@ -157,7 +154,7 @@ def read_or_none(path: Path) -> Image.Image | None:
 def _showing(files: Sequence[Path], marked: Shaped[np.ndarray, " rows"], overlay: Overlay) -> list[Path]:
     """As many files as a mark is lifted from, which show it and have the size of its images."""
     shown: list[Path] = []
-    for row in np.flatnonzero(marked):
+    for row in np.flatnonzero(marked).tolist():
         image = read_or_none(files[row])
         if image is not None and overlay.is_on(image):
             shown.append(files[row])

@@ -251,7 +251,7 @@ def _set_border(picture: Image.Image, goal: Goal) -> Image.Image:
     pixels = np.asarray(picture)
     ring = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     flat = Image.new("RGB", picture.size, tuple(np.median(ring, axis=0).astype(int).tolist()))
-    apart = ImageChops.difference(picture, flat).convert("L").point(lambda tone: 255 * (tone > 2 * BORDER_TOLERANCE))
+    apart = ImageChops.difference(picture, flat).convert("L").point((255 * (TONES > 2 * BORDER_TOLERANCE)).tolist())
     left, top, right, bottom = apart.getbbox() or (0, 0, *picture.size)
     inside = left + 1, top + 1, right - 1, bottom - 1  # the edge of a border that was a JPEG's is neither
     return picture.crop(inside) if right - left > 2 and bottom - top > 2 else picture

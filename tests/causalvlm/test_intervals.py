@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, ttest_ind
+from scipy.stats import binom, multinomial, ttest_ind
 from scipy.stats import t as student
 
-from causalvlm.intervals import balanced_share, difference_of_means, difference_of_shares, mean_interval, wilson
+from causalvlm.intervals import (
+    balanced_share,
+    difference_of_means,
+    difference_of_shares,
+    mean_interval,
+    paired_shares,
+    wilson,
+)
 
 WORLDS = 600
 LEAST_COVERED = int(binom.ppf(0.001, WORLDS, 0.94))
@@ -101,3 +108,24 @@ def test_resampling_small_cells_would_cover_less():
         low, high = np.quantile(resampled_mean(treated) - resampled_mean(control), [0.025, 0.975])
         covered += low <= 1.0 <= high
     assert covered < binom.ppf(0.001, worlds, 0.95)
+
+
+@pytest.mark.parametrize("n", [12, 40, 200])
+@pytest.mark.parametrize(("gain", "loss"), [(0.0, 0.05), (0.1, 0.1), (0.05, 0.3), (0.02, 0.6)])
+def test_differences_of_paired_shares_are_covered_and_rarely_claimed_in_vain(n, gain, loss):
+    """Exact sums over all outcomes: the images that gain and lose are multinomial."""
+    outcomes = [(up, down) for up in range(n + 1) for down in range(n + 1 - up)]
+    if n == 200:  # those that hold all but 1e-6 of the probability
+        outcomes = [(up, down) for up, down in outcomes if abs(up - n * gain) < 35 and abs(down - n * loss) < 45]
+    chances = multinomial.pmf([(up, down, n - up - down) for up, down in outcomes], n, [gain, loss, 1 - gain - loss])
+    covered, rejected = 0.0, 0.0
+    for (up, down), chance in zip(outcomes, chances, strict=True):
+        if chance < 1e-9:
+            continue
+        after, before = np.arange(n) < up, (np.arange(n) >= up) & (np.arange(n) < up + down)
+        shift = paired_shares(after, before)
+        assert shift.low <= shift.value <= shift.high
+        covered += chance * (shift.low <= gain - loss <= shift.high)
+        rejected += chance * (shift.p_value < 0.05)
+    assert covered > 0.93
+    assert rejected <= 0.05 or gain != loss

@@ -15,6 +15,7 @@ from causalvlm import (
     fit_probe,
     refute,
 )
+from causalvlm.randomness import draw_evenly
 from causalvlm.worlds.discrete import smoking
 from causalvlm.worlds.embedding import CovariateWorld, EmbeddingWorld
 from causalvlm.worlds.linear import LinearWorld
@@ -62,3 +63,14 @@ def test_anything_else_is_one_clear_error():
     answers = json.loads(done.stdout)
     for answer, given in zip(answers, ("None", "'seed'", "1.5", "True", "-1", "[1]"), strict=True):
         assert f"rng must be a numpy generator or a seed of at least 0; received {given}. Write rng=0" in answer
+
+
+def test_rows_are_drawn_evenly_and_at_random():
+    groups = np.repeat([4, 7, 9], [50, 3, 20])
+    drawn = [draw_evenly(groups, 21, rng=seed) for seed in range(200)]
+    for rows in drawn:
+        assert (np.diff(rows) > 0).all()
+        assert np.bincount(groups[rows])[[4, 7, 9]].tolist() == [9, 3, 9]
+    frequency = np.bincount(np.concatenate(drawn), minlength=73) / 200
+    assert abs(frequency[:50] - 9 / 50).max() < 0.15
+    assert draw_evenly(groups, 100, rng=0).tolist() == list(range(73))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +80,9 @@ class Drawing:
             return bool(np.array_equal(np.asarray(image.convert("RGB")), np.asarray(self.picture(file))))
 
 
+@cache
 def load_drawing(name: str) -> Drawing:
-    """The drawing of ``picto/<name>``, nothing of which is on disk.
+    """The drawing of ``picto/<name>``: a few numbers per picture, kept in memory.
 
     Raises:
         InputError: if there is no such data set.
