@@ -1,10 +1,12 @@
-"""The picture on the first page: the paper's causal graph, and how CDC makes its mediator S of several templates.
+"""The pictures on the first page: the paper's causal graph, and how CDC makes its mediator S of several templates.
 
 Run:    python analyses/overview_figure.py         (a second; --smoke draws and writes nothing)
-Expect: docs/figures/overview.png; the edges are those of `causalvlm.paper_scm("front_door")`, for the label Y
+Expect: docs/figures/overview_graph.png, its edges those of `causalvlm.paper_scm("front_door")` for the label Y, and
+        overview_cdc.png: two files, so that a wide page shows them side by side and a narrow one above each other
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -15,8 +17,8 @@ import causalvlm
 from causalvlm.figures.style import to_bytes
 from cdc.files import write_bytes
 
-FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "overview.png"
-INK, GREY, MEDIATOR, OPEN = "#222222", "#777777", "#DCEBF7", "#D55E00"
+FIGURES = Path(__file__).parent.parent / "docs" / "figures"
+INK, GREY, MEDIATOR, OPEN = "#222222", "#666666", "#DCEBF7", "#D55E00"
 RADIUS = 0.36
 PLACES = {"D": (0, 1.5), "G_r": (1.5, 2.4), "G_i": (1.5, 0.6), "X": (2.7, 1.5), "S": (4.1, 1.5), "Y": (5.5, 1.5)}
 LABELS = {"G_r": "$G_r$", "G_i": "$G_i$"}
@@ -52,8 +54,8 @@ def draw_flow(axes: Axes) -> None:
     """CDC: images and class names, seen through templates that differ, to one prediction with its doubt."""
     card(axes, 0.55, 2.3, "image")
     card(axes, 0.55, 0.7, "class\nnames")
-    pile(axes, 2.4, 2.3, "own view,\nimage tower")
-    pile(axes, 2.4, 0.7, "own prompt,\ntext tower")
+    pile(axes, 2.4, 2.3, "own view:\nimage tower")
+    pile(axes, 2.4, 0.7, "own prompt:\ntext tower")
     pile(axes, 4.4, 1.5, "opinion $S_m$:\nbelief, doubt", MEDIATOR)
     card(axes, 6.5, 1.5, "prediction\nand its doubt")
     for start, end in (
@@ -92,25 +94,24 @@ def arrow(
 
 def frame(axes: Axes, title: str, width: tuple[float, float]) -> None:
     """Title and limits; no axes."""
-    axes.set_title(title, fontsize=11, fontweight="bold", loc="left")
+    axes.set_title(title, fontsize=11, fontweight="bold", loc="center")
     axes.set_xlim(*width)
     axes.set_ylim(-0.45, 3.3)
     axes.set_aspect("equal")
     axes.axis("off")
 
 
-def draw() -> Figure:
-    """Both, side by side."""
-    figure = Figure(figsize=(9.6, 2.75), dpi=200, layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[6.85, 7.7])
-    draw_graph(left)
-    draw_flow(right)
+def draw(part: Callable[[Axes], None]) -> Figure:
+    """One of the two."""
+    figure = Figure(figsize=(4.8, 2.7), dpi=200)
+    part(figure.add_axes((0, 0, 1, 0.9)))
     return figure
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="draw, write nothing")
-    content = to_bytes(draw())
+    contents = {"overview_graph.png": to_bytes(draw(draw_graph)), "overview_cdc.png": to_bytes(draw(draw_flow))}
     if not parser.parse_args().smoke:
-        write_bytes(FIGURE, content)
+        for name, content in contents.items():
+            write_bytes(FIGURES / name, content)

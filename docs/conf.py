@@ -21,7 +21,7 @@ templates_path = [str(Path(__file__).parent / "site" / "templates")]
 # Markdown and notebooks: what is committed is shown, nothing runs.
 nb_execution_mode = "off"
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["html_image"]
 
 # The reference. Docstrings put code between single backticks.
 default_role = "code"
