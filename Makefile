@@ -55,6 +55,7 @@ bench: .venv/.installed  ## speed and memory, results as JSON in benchmarks/resu
 
 # A page or a name that a link does not find is a warning, and a warning is an error.
 docs: .venv/.docs  ## build the site into out/docs, its links checked
+	rm -rf docs/reference
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . out/docs
 
 wheel: .venv/.installed  ## build the wheel, install it into an empty environment and use it there, minutes
