@@ -15,7 +15,7 @@ PAPER := task_misalignment data_misalignment picto_base_to_new caltech_base_to_n
 	cdc_components cdc_ablation cdc_templates
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check torture bench notebooks paper
+.PHONY: help demo test quick check torture bench notebooks paper docs wheel
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -23,6 +23,10 @@ help:  ## list the commands
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,onnx,dev]'
+	@touch $@
+
+.venv/.docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	@touch $@
 
 demo: .venv/.installed  ## install, then the whole story offline on the bundled model, ending in a report
@@ -48,6 +52,14 @@ torture: .venv/.installed  ## a thousand malformed inputs and 200 kills, an hour
 
 bench: .venv/.installed  ## speed and memory, results as JSON in benchmarks/results
 	for script in benchmarks/*.py; do $(BIN)/python $$script || [ $$? -eq 2 ] || exit 1; done
+
+# A page or a name that a link does not find is a warning, and a warning is an error.
+docs: .venv/.docs  ## build the site into out/docs, its links checked
+	rm -rf docs/reference
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . out/docs
+
+wheel: .venv/.installed  ## build the wheel, install it into an empty environment and use it there, minutes
+	$(BIN)/python tests/packaging/wheel.py
 
 notebooks: .venv/.installed  ## run every notebook source as a script
 	for source in notebooks/*.py; do MPLBACKEND=agg $(BIN)/python $$source || exit 1; done

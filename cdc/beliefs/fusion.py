@@ -153,7 +153,7 @@ class Prediction:
     def dissonance(self) -> Float[Tensor, " rows"]:
         """Doubt because evidence speaks for several classes: from 0, all belief on one class, to 1 - u.
 
-        sum_k b_k sum_{j != k} b_j Bal(b_j, b_k) / sum_{j != k} b_j with Bal(a, b) = 1 - |a - b| / (a + b) (Jøsang,
+        sum_k b_k sum_{j != k} b_j Bal(b_j, b_k) / sum_{j != k} b_j with `Bal(a, b) = 1 - |a - b| / (a + b)` (Jøsang,
         Cho & Chen, FUSION 2018). Templates that are each sure of another class make a fused opinion of this kind.
 
         Example:

@@ -56,7 +56,7 @@ class Prompts:
 
 
 def tokenize_prompts(backbone: Backbone, class_names: Sequence[str], *, context_tokens: int) -> Prompts:
-    """Tokenise ``"X ... X {name}."`` with one placeholder per context token (Zhou et al., CoOp, IJCV 2022).
+    """Tokenise ``"X X {name}."``: a placeholder for each context token, then the name (Zhou et al., CoOp, IJCV 2022).
 
     Args:
         backbone: whose tokenizer to use.
