@@ -1,0 +1,369 @@
+"""Is S a valid mediator for the front door? The questions that arrays can answer, each with a number and a verdict."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy.special import softmax
+
+from causalvlm.diagnosis.overlap import measure_overlap
+from causalvlm.diagnosis.verdicts import NEGLIGIBLE_BITS, Finding, Key, Measured, settle, weakest
+from causalvlm.errors import InputError
+from causalvlm.intervals import Shift
+from causalvlm.probes.beyond import bits_beyond, gain, left_over, planted_bits
+from causalvlm.probes.linear import assign_folds
+from causalvlm.probes.ridge import cross_fit
+from causalvlm.randomness import Rng, generator
+
+MOST_COMPONENTS = 64
+"""Principal components of S that a reader is given; further ones are left out of it, and of what X says beyond S."""
+
+MOST_PROBABILITIES, MULTIPLIED = 32, 6
+"""Components of the templates' probabilities beside those, and how many of the first are squared and multiplied."""
+
+MOST_EMBEDDED = 256
+"""Principal components of the embedding, after what S says of it is taken out."""
+
+FEWEST_IMAGES = 30
+"""Below this nothing is asked."""
+
+MORE = "More images would tell."
+
+Opinions = Float[np.ndarray, "templates rows classes"]
+Matrix = Float[np.ndarray, "rows _"]
+Codes = Int[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mediator:
+    """S, X, the true labels, and the folds that every reader of them shares.
+
+    Attributes:
+        opinions: of every template on every image, log-probabilities up to a constant per row.
+        features: X, the embeddings.
+        labels: Y, the true class of each image, as an index.
+        assigned: fold of each image.
+        rng: for what is planted.
+    """
+
+    opinions: Opinions
+    features: Matrix
+    labels: Codes
+    assigned: Codes
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class MediatorFindings:
+    """What `audit_mediator` found.
+
+    Attributes:
+        mediation: does X say more of Y than S, and the labelled factors, do?
+        leaks: for each factor, does S tell it beyond the class?
+        templates: for each factor, the same of every template alone.
+        second_stage: for each factor, is a back door S <- G -> Y open past X?
+        overlap: do coarse values of X share values of S?
+        factor_overlap: the same for the levels of each factor.
+    """
+
+    mediation: Finding
+    leaks: Mapping[str, Finding]
+    templates: Mapping[str, tuple[Finding, ...]]
+    second_stage: Mapping[str, Finding]
+    overlap: Finding
+    factor_overlap: Mapping[str, Finding]
+
+
+def audit_mediator(
+    opinions: Opinions,
+    features: Matrix,
+    labels: Codes,
+    factors: Mapping[str, Shaped[np.ndarray, " rows"]],
+    *,
+    folds: int = 5,
+    clusters: int = 4,
+    rng: Rng = 0,
+) -> MediatorFindings:
+    """Ask of arrays whether S is a valid mediator; `causalvlm.audit` asks the same of an adapter.
+
+    Args:
+        opinions: S, of every template on every image and class: log-probabilities up to a constant per row.
+        features: X, the embeddings.
+        labels: Y, the true class of each image, as an index of the classes.
+        factors: G, the level of every image by the name of the factor; these are taken as labelled.
+        folds: of the readers, at least 3.
+        clusters: coarse values of X that must overlap in S.
+        rng: deals images into folds and plants what must be found; or a seed.
+
+    Raises:
+        InputError: if the arrays do not match, are not finite, or hold fewer than 30 images or one class only.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> features = rng.normal(size=(400, 4))
+        >>> opinions = 2 * features[None, :, :2] + rng.normal(size=(1, 400, 2))
+        >>> labels = (opinions[0] + rng.gumbel(size=(400, 2))).argmax(1)
+        >>> background = np.where(features[:, 3] > 0, "water", "land")
+        >>> audit_mediator(opinions, features, labels, {"background": background}).mediation.verdict
+        'valid'
+    """
+    given = prepare(opinions, features, labels, folds=folds, rng=generator(rng))
+    found = settle(measure(given, factors, factors))
+    overlap = measure_overlap(whole(given), features, factors, clusters=clusters, rng=given.rng)
+    return assemble(found, overlap)
+
+
+def prepare(
+    opinions: Opinions, features: Matrix, labels: Codes, *, folds: int, rng: np.random.Generator
+) -> Mediator:
+    """Check the arrays and deal the images into folds.
+
+    Raises:
+        InputError: as `audit_mediator`.
+    """
+    counts = {"opinions": opinions.shape[1], "features": len(features), "labels": len(labels)}
+    if len(set(counts.values())) > 1 or len(labels) < FEWEST_IMAGES or len(np.unique(labels)) < 2:
+        raise InputError(
+            f"an audit needs one row per image everywhere, at least {FEWEST_IMAGES} images and two classes among them; "
+            f"received {', '.join(f'{count} rows of {name}' for name, count in counts.items())} and "
+            f"{len(np.unique(labels))} classes. Add images, or take all arrays from the same ones."
+        )
+    if folds < 3:
+        raise InputError(f"an audit needs at least 3 folds; received {folds}. Pass folds=5, the usual number.")
+    for name, values in (("opinions", opinions), ("features", features)):
+        if not np.isfinite(values).all():
+            raise InputError(f"{name} must be finite; received NaN or infinity. Drop those rows, or encode in fp32.")
+    if labels.min() < 0 or labels.max() >= opinions.shape[2]:
+        raise InputError(
+            f"every label must index one of the {opinions.shape[2]} classes that S speaks of; received "
+            f"{labels.min()} to {labels.max()}. Pass the opinions on all classes of the labels."
+        )
+    features = features.astype(np.float64)
+    assigned = assign_folds(features, np.zeros_like(labels), labels, folds=folds, rng=rng)
+    return Mediator(centred(opinions), features, labels, assigned, rng)
+
+
+def measure(
+    given: Mediator,
+    factors: Mapping[str, Shaped[np.ndarray, " rows"]],
+    labelled: Mapping[str, Shaped[np.ndarray, " rows"]],
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[Key, Measured]:
+    """Every number that is a test, before the verdicts.
+
+    Args:
+        given: S, X and Y.
+        factors: all of them.
+        labelled: those that came with the images; factors measured from the picture are functions of X.
+        advance: called after each factor, and once after mediation.
+    """
+    codes = {name: np.unique(levels, return_inverse=True)[1].reshape(-1) for name, levels in factors.items()}
+    known = {name: codes[name] for name in labelled if codes[name].max() > 0}
+    found: dict[Key, Measured] = {("mediation",): _mediation(given, known)}
+    advance()
+    for name, levels in codes.items():
+        found |= _leaks(given, name, levels)
+        if name in labelled:
+            found["second_stage", name] = _second_stage(given, name, levels)
+        advance()
+    return found
+
+
+def assemble(found: Mapping[Key, Finding], overlap: tuple[Finding, Mapping[str, Finding]]) -> MediatorFindings:
+    """The findings by question."""
+
+    def by_factor(key: str) -> dict[str, Finding]:
+        return {str(one[1]): finding for one, finding in found.items() if one[0] == key and len(one) == 2}
+
+    leaks = by_factor("leaks")
+    templates = {
+        name: tuple(finding for one, finding in found.items() if one[:3] == ("leaks", name, "template"))
+        for name in leaks
+    }
+    return MediatorFindings(found["mediation",], leaks, templates, by_factor("second_stage"), *overlap)
+
+
+def centred(opinions: Opinions) -> Opinions:
+    """Opinions without their constants per row: the classes of every template and image have mean zero.
+
+    Example:
+        >>> centred(np.array([[[1.0, 3.0]]]))
+        array([[[-1.,  1.]]])
+    """
+    return opinions.astype(np.float64) - opinions.astype(np.float64).mean(-1, keepdims=True)
+
+
+def flat(opinions: Opinions) -> Matrix:
+    """The opinions of all templates side by side, a row per image."""
+    return opinions.transpose(1, 0, 2).reshape(opinions.shape[1], -1)
+
+
+def whole(given: Mediator) -> Matrix:
+    """S as a reader is given it: at most `MOST_COMPONENTS` principal components."""
+    return components(flat(given.opinions), MOST_COMPONENTS)
+
+
+def components(columns: Matrix, most: int) -> Matrix:
+    """Principal components, those that vary most first; at most `most`, and one for ten rows.
+
+    Example:
+        >>> components(np.random.default_rng(0).normal(size=(50, 9)), 64).shape
+        (50, 5)
+    """
+    return left_over(columns, np.zeros((len(columns), 0)), most=max(1, min(most, len(columns) // 10)))
+
+
+def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
+    """What X says of Y beyond S and the labelled factors."""
+    base = np.hstack([_read_from(given.opinions), *(_indicators(codes) for codes in known.values())])
+    every = components(flat(given.opinions), len(given.labels) // 5)
+    added = left_over(given.features, np.hstack([base, every]), most=MOST_EMBEDDED)
+    start, classes = given.opinions.mean(0), given.opinions.shape[2]
+    read = bits_beyond(base, added, given.labels, given.assigned, start=start, levels=classes)
+    shift = read.bits(given.labels)
+    beside = f" and {_names(known)}" if known else ""
+    other = "another hidden cause" if known else "a hidden cause"
+    return Measured(
+        shift=shift,
+        negligible=NEGLIGIBLE_BITS,
+        unit="bits",
+        measured=f"what the embedding X says of the true label Y beyond S{beside}",
+        harm=(
+            f"X says more of Y than S{beside}: there is a path from X to Y past S, or {other} of X and Y that no "
+            "labelled factor stands for. Which of the two, no data can show."
+        ),
+        fine=(
+            f"Beyond S{beside}, X says nothing of Y that counts."
+            if added.shape[1]
+            else "S is as rich as the embedding: nothing is left in X beyond it."
+        ),
+        unknown=MORE,
+        sensitive=_sensitive(given, shift, read.base, added),
+    )
+
+
+def _leaks(given: Mediator, name: str, codes: Codes) -> dict[Key, Measured]:
+    """What S tells of a factor beyond the class, together and by template."""
+    found: dict[Key, Measured] = {("leaks", name): _told(given, name, codes, whole(given), "S")}
+    if len(given.opinions) > 1:
+        for place, one in enumerate(given.opinions):
+            found["leaks", name, "template", place + 1] = _told(
+                given, name, codes, components(one, MOST_COMPONENTS), f"template {place + 1}"
+            )
+    return found
+
+
+def _told(given: Mediator, name: str, codes: Codes, columns: Matrix, who: str) -> Measured:
+    """Bits of the factor that `columns` tell: given the class, and without it. A leak does both.
+
+    S and a factor that share the effect Y are associated given Y though neither carries the other (Pearl's collider):
+    without the class that trace is gone, as the trace of a factor that goes with the class is gone with it. [ours]
+    """
+    mixed = _mixed(codes, given.labels)
+    alone = np.zeros_like(codes)
+    links: list[tuple[str, Shift]] = []
+    sensitive = True
+    for way, groups, rows in (("beyond the class", given.labels, mixed), ("without the class", alone, alone == 0)):
+        if not _readable(codes[rows], given.assigned[rows]):
+            return _unread(
+                f"bits of {name!r} that {who} tells beyond the class",
+                f"Too few images differ in {name!r} within a class, so that class and factor cannot be told apart.",
+            )
+        read = cross_fit(columns[rows], codes[rows], groups[rows], given.assigned[rows])
+        truth = np.arange(int(rows.sum())), codes[rows]
+        shift = gain((read.probe - read.frequencies)[truth] / np.log(2))
+        links.append((way, shift))
+        part = Mediator(given.opinions[:, rows], given.features[rows], codes[rows], given.assigned[rows], given.rng)
+        sensitive = sensitive and _sensitive(part, shift, read.frequencies, columns[rows])
+    way, shift = weakest(links)
+    both = ", ".join(f"{one} {found.value:.3f}" for one, found in links)
+    return Measured(
+        shift=shift,
+        negligible=NEGLIGIBLE_BITS,
+        unit="bits",
+        measured=f"what {who} tells of {name!r} {way}, the less certain of two ({both} bits)",
+        harm=f"{who} carries {name!r}: it tells the levels apart among images of one class.",
+        fine=f"{who} tells nothing of {name!r} that counts.",
+        unknown=MORE,
+        sensitive=sensitive,
+    )
+
+
+def _second_stage(given: Mediator, name: str, codes: Codes) -> Measured:
+    """Is S <- G -> Y open past X? Only if S tells G beyond X, and G tells Y beyond S and X."""
+    if not _readable(codes, given.assigned):
+        return _unread(
+            f"whether {name!r} opens a back door between S and Y past X",
+            f"A level of {name!r} has too few images to be read.",
+        )
+    seen = components(given.features, min(MOST_EMBEDDED, max(1, len(codes) // 5)))
+    blocked = left_over(flat(given.opinions), seen, most=MOST_COMPONENTS)
+    first = bits_beyond(seen, blocked, codes, given.assigned)
+    read, indicators = np.hstack([_read_from(given.opinions), seen]), _indicators(codes)
+    added = left_over(indicators, read, most=indicators.shape[1])
+    start, classes = given.opinions.mean(0), given.opinions.shape[2]
+    second = bits_beyond(read, added, given.labels, given.assigned, start=start, levels=classes)
+    to_mediator, to_outcome = first.bits(codes), second.bits(given.labels)
+    (way, shift) = weakest([("S tells of it beyond X", to_mediator), ("it tells of Y beyond S and X", to_outcome)])
+    of_mediator = way == "S tells of it beyond X"
+    part = Mediator(given.opinions, given.features, codes, given.assigned, given.rng)
+    sensitive = (
+        _sensitive(part, shift, first.base, blocked) if of_mediator else _sensitive(given, shift, second.base, added)
+    )
+    both = f"S beyond X {to_mediator.value:.3f}, Y beyond S and X {to_outcome.value:.3f}"
+    return Measured(
+        shift=shift,
+        negligible=NEGLIGIBLE_BITS,
+        unit="bits",
+        measured=f"the weaker link of S <- {name} -> Y past X: what {way} ({both} bits)",
+        harm=f"S <- {name} -> Y is open: S tells of {name!r} what X does not, and {name!r} tells of Y beyond both.",
+        fine=(
+            f"X blocks S <- {name} -> Y: {'S is a linear function of X' if not blocked.shape[1] else 'one of its links is missing'}."
+        ),
+        unknown=MORE,
+        sensitive=sensitive,
+    )
+
+
+def _read_from(opinions: Opinions) -> Matrix:
+    """What a reader of Y sees of S: log-probabilities, probabilities, and products of the first components."""
+    logs = components(flat(opinions), MOST_COMPONENTS)
+    shares = components(flat(softmax(opinions, axis=-1)), MOST_PROBABILITIES)
+    first = logs[:, :MULTIPLIED]
+    places = np.triu_indices(first.shape[1])
+    return np.hstack([logs, shares, first[:, places[0]] * first[:, places[1]]])
+
+
+def _sensitive(given: Mediator, shift: Shift, base: Matrix, added: Matrix) -> bool:
+    """Whether twice the negligible bits, planted in the added columns, are found at half their size or more."""
+    if shift.high >= NEGLIGIBLE_BITS or not added.shape[1]:
+        return True  # the verdict does not hang on it
+    found = planted_bits(base, added, given.assigned, bits=2 * NEGLIGIBLE_BITS, rng=given.rng)
+    return found.value >= NEGLIGIBLE_BITS
+
+
+def _readable(codes: Codes, assigned: Codes) -> bool:
+    """Whether every level occurs outside of every two folds, which is what a reader is fitted on."""
+    folds = np.unique(assigned)
+    return len(folds) >= 3 and len(np.unique(codes)) > 1 and bool((np.bincount(codes)[np.unique(codes)] >= 10).all())
+
+
+def _mixed(codes: Codes, labels: Codes) -> Shaped[np.ndarray, " rows"]:
+    """The images of classes that occur at several levels."""
+    counts = np.zeros((int(labels.max()) + 1, int(codes.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (labels, codes), 1)
+    return ((counts > 0).sum(axis=1) > 1)[labels]
+
+
+def _indicators(codes: Codes) -> Matrix:
+    return np.eye(int(codes.max()) + 1)[codes]
+
+
+def _unread(measured: str, why: str) -> Measured:
+    return Measured(None, NEGLIGIBLE_BITS, "bits", measured, "", "", why)
+
+
+def _names(known: Mapping[str, Codes]) -> str:
+    return "the labelled factors (" + ", ".join(known) + ")"
