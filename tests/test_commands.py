@@ -16,7 +16,7 @@ from cdc.files import write_bytes
 from cdc.images.cache import default_cache
 
 COMMANDS = [
-    "demo", "adapt", "evaluate", "predict", "export", "protocol", "methods", "embed", "diagnose", "doctor",
+    "demo", "adapt", "evaluate", "predict", "export", "protocol", "methods", "embed", "diagnose", "audit", "doctor",
     "identify", "estimate",
 ]  # fmt: skip
 

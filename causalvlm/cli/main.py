@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, export, identify, methods, protocol
+from causalvlm.cli import adapt, audit, demo, diagnose, doctor, embed, estimate, export, identify, methods, protocol
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -37,6 +37,7 @@ app.command(cls=protocol.SeveralWords)(protocol.protocol)
 app.command()(methods.methods)
 app.command()(embed.embed)
 app.command()(diagnose.diagnose)
+app.command()(audit.audit)
 app.command()(doctor.doctor)
 app.command()(identify.identify)
 app.command()(estimate.estimate)

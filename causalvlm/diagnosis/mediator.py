@@ -28,6 +28,9 @@ MOST_EMBEDDED = 256
 FEWEST_IMAGES = 30
 """Below this nothing is asked."""
 
+FEWEST_AT_LEVEL = 10
+"""Images without which a level is merged with others: two in each of five folds."""
+
 MORE = "More images would tell."
 
 Opinions = Float[np.ndarray, "templates rows classes"]
@@ -110,13 +113,12 @@ def audit_mediator(
     """
     given = prepare(opinions, features, labels, folds=folds, rng=generator(rng))
     found = settle(measure(given, factors, factors))
-    overlap = measure_overlap(whole(given), features, factors, clusters=clusters, rng=given.rng)
+    codes = {name: level_codes(levels) for name, levels in factors.items()}
+    overlap = measure_overlap(whole(given), features, codes, clusters=clusters, rng=given.rng)
     return assemble(found, overlap)
 
 
-def prepare(
-    opinions: Opinions, features: Matrix, labels: Codes, *, folds: int, rng: np.random.Generator
-) -> Mediator:
+def prepare(opinions: Opinions, features: Matrix, labels: Codes, *, folds: int, rng: np.random.Generator) -> Mediator:
     """Check the arrays and deal the images into folds.
 
     Raises:
@@ -159,7 +161,7 @@ def measure(
         labelled: those that came with the images; factors measured from the picture are functions of X.
         advance: called after each factor, and once after mediation.
     """
-    codes = {name: np.unique(levels, return_inverse=True)[1].reshape(-1) for name, levels in factors.items()}
+    codes = {name: level_codes(levels) for name, levels in factors.items()}
     known = {name: codes[name] for name in labelled if codes[name].max() > 0}
     found: dict[Key, Measured] = {("mediation",): _mediation(given, known)}
     advance()
@@ -183,6 +185,25 @@ def assemble(found: Mapping[Key, Finding], overlap: tuple[Finding, Mapping[str, 
         for name in leaks
     }
     return MediatorFindings(found["mediation",], leaks, templates, by_factor("second_stage"), *overlap)
+
+
+def level_codes(levels: Shaped[np.ndarray, " rows"]) -> Codes:
+    """Levels as indices; those with fewer than `FEWEST_AT_LEVEL` images become one, with the smallest other if need be.
+
+    Example:
+        >>> level_codes(np.repeat(["day", "dusk", "night"], [30, 2, 20])).tolist() == [0] * 30 + [1] * 22
+        True
+    """
+    names, codes, counts = np.unique(levels, return_inverse=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    merged = np.empty(len(names), dtype=np.int64)
+    merged[order] = np.arange(len(names))
+    rare = counts < FEWEST_AT_LEVEL
+    if rare.any():
+        common = int((~rare).sum())
+        enough = counts[rare].sum() >= FEWEST_AT_LEVEL or common == 0
+        merged[rare] = common if enough else common - 1
+    return merged[codes.reshape(-1)]
 
 
 def centred(opinions: Opinions) -> Opinions:
@@ -240,7 +261,7 @@ def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
             else "S is as rich as the embedding: nothing is left in X beyond it."
         ),
         unknown=MORE,
-        sensitive=_sensitive(given, shift, read.base, added),
+        sensitive=_sensitive(shift, read.base, added, given.assigned, rng=given.rng),
     )
 
 
@@ -263,21 +284,23 @@ def _told(given: Mediator, name: str, codes: Codes, columns: Matrix, who: str) -
     """
     mixed = _mixed(codes, given.labels)
     alone = np.zeros_like(codes)
-    links: list[tuple[str, Shift]] = []
-    sensitive = True
-    for way, groups, rows in (("beyond the class", given.labels, mixed), ("without the class", alone, alone == 0)):
-        if not _readable(codes[rows], given.assigned[rows]):
-            return _unread(
-                f"bits of {name!r} that {who} tells beyond the class",
-                f"Too few images differ in {name!r} within a class, so that class and factor cannot be told apart.",
-            )
-        read = cross_fit(columns[rows], codes[rows], groups[rows], given.assigned[rows])
-        truth = np.arange(int(rows.sum())), codes[rows]
-        shift = gain((read.probe - read.frequencies)[truth] / np.log(2))
-        links.append((way, shift))
-        part = Mediator(given.opinions[:, rows], given.features[rows], codes[rows], given.assigned[rows], given.rng)
-        sensitive = sensitive and _sensitive(part, shift, read.frequencies, columns[rows])
+    ways = {"beyond the class": (given.labels, mixed), "without the class": (alone, alone == 0)}
+    if not all(_readable(codes[rows], given.assigned[rows]) for _, rows in ways.values()):
+        return _unread(
+            f"what {who} tells of {name!r} beyond the class",
+            f"Too few images differ in {name!r} within a class: class and factor cannot be told apart.",
+        )
+    reads = {
+        way: cross_fit(columns[rows], codes[rows], groups[rows], given.assigned[rows])
+        for way, (groups, rows) in ways.items()
+    }
+    links = [
+        (way, gain(_of_truth(read.probe - read.frequencies, codes[ways[way][1]]) / np.log(2)))
+        for way, read in reads.items()
+    ]
     way, shift = weakest(links)
+    rows = ways[way][1]
+    sensitive = _sensitive(shift, reads[way].frequencies, columns[rows], given.assigned[rows], rng=given.rng)
     both = ", ".join(f"{one} {found.value:.3f}" for one, found in links)
     return Measured(
         shift=shift,
@@ -307,11 +330,7 @@ def _second_stage(given: Mediator, name: str, codes: Codes) -> Measured:
     second = bits_beyond(read, added, given.labels, given.assigned, start=start, levels=classes)
     to_mediator, to_outcome = first.bits(codes), second.bits(given.labels)
     (way, shift) = weakest([("S tells of it beyond X", to_mediator), ("it tells of Y beyond S and X", to_outcome)])
-    of_mediator = way == "S tells of it beyond X"
-    part = Mediator(given.opinions, given.features, codes, given.assigned, given.rng)
-    sensitive = (
-        _sensitive(part, shift, first.base, blocked) if of_mediator else _sensitive(given, shift, second.base, added)
-    )
+    base, planted = (first.base, blocked) if shift is to_mediator else (second.base, added)
     both = f"S beyond X {to_mediator.value:.3f}, Y beyond S and X {to_outcome.value:.3f}"
     return Measured(
         shift=shift,
@@ -319,12 +338,14 @@ def _second_stage(given: Mediator, name: str, codes: Codes) -> Measured:
         unit="bits",
         measured=f"the weaker link of S <- {name} -> Y past X: what {way} ({both} bits)",
         harm=f"S <- {name} -> Y is open: S tells of {name!r} what X does not, and {name!r} tells of Y beyond both.",
-        fine=(
-            f"X blocks S <- {name} -> Y: {'S is a linear function of X' if not blocked.shape[1] else 'one of its links is missing'}."
-        ),
+        fine=f"X blocks S <- {name} -> Y: {'a link is missing' if blocked.shape[1] else 'S is linear in X'}.",
         unknown=MORE,
-        sensitive=sensitive,
+        sensitive=_sensitive(shift, base, planted, given.assigned, rng=given.rng),
     )
+
+
+def _of_truth(scores: Matrix, codes: Codes) -> Float[np.ndarray, " rows"]:
+    return scores[np.arange(len(codes)), codes]
 
 
 def _read_from(opinions: Opinions) -> Matrix:
@@ -336,18 +357,21 @@ def _read_from(opinions: Opinions) -> Matrix:
     return np.hstack([logs, shares, first[:, places[0]] * first[:, places[1]]])
 
 
-def _sensitive(given: Mediator, shift: Shift, base: Matrix, added: Matrix) -> bool:
+def _sensitive(shift: Shift, base: Matrix, added: Matrix, assigned: Codes, *, rng: np.random.Generator) -> bool:
     """Whether twice the negligible bits, planted in the added columns, are found at half their size or more."""
     if shift.high >= NEGLIGIBLE_BITS or not added.shape[1]:
         return True  # the verdict does not hang on it
-    found = planted_bits(base, added, given.assigned, bits=2 * NEGLIGIBLE_BITS, rng=given.rng)
-    return found.value >= NEGLIGIBLE_BITS
+    return planted_bits(base, added, assigned, bits=2 * NEGLIGIBLE_BITS, rng=rng).value >= NEGLIGIBLE_BITS
 
 
 def _readable(codes: Codes, assigned: Codes) -> bool:
     """Whether every level occurs outside of every two folds, which is what a reader is fitted on."""
     folds = np.unique(assigned)
-    return len(folds) >= 3 and len(np.unique(codes)) > 1 and bool((np.bincount(codes)[np.unique(codes)] >= 10).all())
+    return (
+        len(folds) >= 3
+        and len(np.unique(codes)) > 1
+        and bool((np.bincount(codes)[np.unique(codes)] >= FEWEST_AT_LEVEL).all())
+    )
 
 
 def _mixed(codes: Codes, labels: Codes) -> Shaped[np.ndarray, " rows"]:

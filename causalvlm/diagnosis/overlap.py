@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
@@ -17,12 +17,13 @@ DRAWS = 200
 """Bootstrap draws behind the interval of an effective share."""
 
 Matrix = Float[np.ndarray, "rows _"]
+Codes = Int[np.ndarray, " rows"]
 
 
 def measure_overlap(
     mediator: Matrix,
     features: Matrix,
-    factors: Mapping[str, Shaped[np.ndarray, " rows"]],
+    factors: Mapping[str, Codes],
     *,
     clusters: int,
     rng: np.random.Generator,
@@ -32,7 +33,7 @@ def measure_overlap(
     Args:
         mediator: columns of S.
         features: X, cut into clusters by k-means.
-        factors: levels by name.
+        factors: levels by name, as indices.
         clusters: how many.
         rng: starts k-means, deals into folds and draws the bootstrap.
 
@@ -46,17 +47,16 @@ def measure_overlap(
     with threadpool_limits(limits=1):
         places = KMeans(few, n_init=4, random_state=int(rng.integers(2**31))).fit_predict(features)
     whole = overlap_of(mediator, places.astype(np.int64), f"{few} clusters of the embedding X", rng=rng)
-    codes = {name: np.unique(levels, return_inverse=True)[1].reshape(-1) for name, levels in factors.items()}
     return whole, {
-        name: overlap_of(mediator, places, f"the levels of {name!r}", rng=rng) for name, places in codes.items()
+        name: overlap_of(mediator, codes, f"the levels of {name!r}", rng=rng) for name, codes in factors.items()
     }
 
 
-def overlap_of(mediator: Matrix, codes: Int[np.ndarray, " rows"], what: str, *, rng: np.random.Generator) -> Finding:
+def overlap_of(mediator: Matrix, codes: Codes, what: str, *, rng: np.random.Generator) -> Finding:
     """The verdict on coarse values of X: by the limits at which `estimate_effect` refuses and warns.
 
-    The value is the smallest effective share, over the values a, of the weights p(s | a) / p(s | X), by Bayes' rule from
-    a cross-fitted shrunken discriminant (docs/front_door.md); its interval is a bootstrap of the rows.
+    The value is the smallest effective share, over the values a, of the weights p(s | a) / p(s | X), by Bayes' rule
+    from a cross-fitted shrunken discriminant (docs/front_door.md); its interval is a bootstrap of the rows.
 
     Example:
         >>> rng = np.random.default_rng(0)
