@@ -11,7 +11,7 @@ from causalvlm.diagnosis.overlap import measure_overlap
 from causalvlm.diagnosis.verdicts import NEGLIGIBLE_BITS, Finding, Key, Measured, settle, weakest
 from causalvlm.errors import InputError
 from causalvlm.intervals import Shift
-from causalvlm.probes.beyond import bits_beyond, gain, left_over, planted_bits
+from causalvlm.probes.beyond import Base, gain, left_over, planted_bits, read_base
 from causalvlm.probes.linear import assign_folds
 from causalvlm.probes.ridge import cross_fit
 from causalvlm.randomness import Rng, generator
@@ -24,6 +24,9 @@ MOST_PROBABILITIES, MULTIPLIED = 32, 6
 
 MOST_EMBEDDED = 256
 """Principal components of the embedding, after what S says of it is taken out."""
+
+ROWS_TAKEN_OUT = 3
+"""Rows for every component that is taken out of other columns before they are read; labels play no part in that."""
 
 FEWEST_IMAGES = 30
 """Below this nothing is asked."""
@@ -165,10 +168,12 @@ def measure(
     known = {name: codes[name] for name in labelled if codes[name].max() > 0}
     found: dict[Key, Measured] = {("mediation",): _mediation(given, known)}
     advance()
+    seen: _Seen | None = None
     for name, levels in codes.items():
         found |= _leaks(given, name, levels)
         if name in labelled:
-            found["second_stage", name] = _second_stage(given, name, levels)
+            seen = seen or _seen(given)
+            found["second_stage", name] = _second_stage(given, seen, name, levels)
         advance()
     return found
 
@@ -226,23 +231,22 @@ def whole(given: Mediator) -> Matrix:
     return components(flat(given.opinions), MOST_COMPONENTS)
 
 
-def components(columns: Matrix, most: int) -> Matrix:
-    """Principal components, those that vary most first; at most `most`, and one for ten rows.
+def components(columns: Matrix, most: int, *, rows_each: int = 10) -> Matrix:
+    """Principal components, those that vary most first; at most `most`, and one for every `rows_each` rows.
 
     Example:
         >>> components(np.random.default_rng(0).normal(size=(50, 9)), 64).shape
         (50, 5)
     """
-    return left_over(columns, np.zeros((len(columns), 0)), most=max(1, min(most, len(columns) // 10)))
+    return left_over(columns, np.zeros((len(columns), 0)), most=max(1, min(most, len(columns) // rows_each)))
 
 
 def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
     """What X says of Y beyond S and the labelled factors."""
     base = np.hstack([_read_from(given.opinions), *(_indicators(codes) for codes in known.values())])
-    every = components(flat(given.opinions), len(given.labels) // 5)
+    every = components(flat(given.opinions), len(given.labels), rows_each=ROWS_TAKEN_OUT)
     added = left_over(given.features, np.hstack([base, every]), most=MOST_EMBEDDED)
-    start, classes = given.opinions.mean(0), given.opinions.shape[2]
-    read = bits_beyond(base, added, given.labels, given.assigned, start=start, levels=classes)
+    read = _read_labels(given, base).beyond(added)
     shift = read.bits(given.labels)
     beside = f" and {_names(known)}" if known else ""
     other = "another hidden cause" if known else "a hidden cause"
@@ -266,68 +270,105 @@ def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
 
 
 def _leaks(given: Mediator, name: str, codes: Codes) -> dict[Key, Measured]:
-    """What S tells of a factor beyond the class, together and by template."""
-    found: dict[Key, Measured] = {("leaks", name): _told(given, name, codes, whole(given), "S")}
-    if len(given.opinions) > 1:
-        for place, one in enumerate(given.opinions):
-            found["leaks", name, "template", place + 1] = _told(
-                given, name, codes, components(one, MOST_COMPONENTS), f"template {place + 1}"
-            )
-    return found
-
-
-def _told(given: Mediator, name: str, codes: Codes, columns: Matrix, who: str) -> Measured:
-    """Bits of the factor that `columns` tell: given the class, and without it. A leak does both.
+    """What S tells of a factor beyond the class, together and by template. A leak tells it without the class too.
 
     S and a factor that share the effect Y are associated given Y though neither carries the other (Pearl's collider):
     without the class that trace is gone, as the trace of a factor that goes with the class is gone with it. [ours]
     """
-    mixed = _mixed(codes, given.labels)
-    alone = np.zeros_like(codes)
-    ways = {"beyond the class": (given.labels, mixed), "without the class": (alone, alone == 0)}
-    if not all(_readable(codes[rows], given.assigned[rows]) for _, rows in ways.values()):
+    alone = _told(given, codes, whole(given), np.zeros_like(codes))
+    found: dict[Key, Measured] = {("leaks", name): _leak(given, name, codes, whole(given), "S", alone)}
+    if len(given.opinions) > 1:
+        for place, one in enumerate(given.opinions):
+            columns, who = components(one, MOST_COMPONENTS), f"template {place + 1}"
+            found["leaks", name, "template", place + 1] = _leak(given, name, codes, columns, who, alone)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What columns tell of a factor, and what it would take to tell whether they could."""
+
+    shift: Shift
+    base: Matrix
+    columns: Matrix
+    assigned: Codes
+
+
+def _told(given: Mediator, codes: Codes, columns: Matrix, groups: Codes) -> _Told | None:
+    """Bits beyond the frequencies in each group; None where the images are too few to tell."""
+    rows = _mixed(codes, groups)
+    if not _readable(codes[rows], given.assigned[rows]):
+        return None
+    read = cross_fit(columns[rows], codes[rows], groups[rows], given.assigned[rows])
+    bits = (read.probe - read.frequencies)[np.arange(int(rows.sum())), codes[rows]] / np.log(2)
+    return _Told(gain(bits), read.frequencies, columns[rows], given.assigned[rows])
+
+
+def _leak(given: Mediator, name: str, codes: Codes, columns: Matrix, who: str, alone: _Told | None) -> Measured:
+    beyond = _told(given, codes, columns, given.labels)
+    if beyond is None or alone is None:
         return _unread(
             f"what {who} tells of {name!r} beyond the class",
             f"Too few images differ in {name!r} within a class: class and factor cannot be told apart.",
         )
-    reads = {
-        way: cross_fit(columns[rows], codes[rows], groups[rows], given.assigned[rows])
-        for way, (groups, rows) in ways.items()
-    }
-    links = [
-        (way, gain(_of_truth(read.probe - read.frequencies, codes[ways[way][1]]) / np.log(2)))
-        for way, read in reads.items()
-    ]
-    way, shift = weakest(links)
-    rows = ways[way][1]
-    sensitive = _sensitive(shift, reads[way].frequencies, columns[rows], given.assigned[rows], rng=given.rng)
-    both = ", ".join(f"{one} {found.value:.3f}" for one, found in links)
+    links = {f"{who} beyond the class": beyond, "S without the class": alone}
+    way, shift = weakest([(way, told.shift) for way, told in links.items()])
+    told = links[way]
+    both = ", ".join(f"{one} {found.shift.value:.3f}" for one, found in links.items())
     return Measured(
         shift=shift,
         negligible=NEGLIGIBLE_BITS,
         unit="bits",
-        measured=f"what {who} tells of {name!r} {way}, the less certain of two ({both} bits)",
+        measured=f"what {who} tells of {name!r}, the less certain of two: {both} bits",
         harm=f"{who} carries {name!r}: it tells the levels apart among images of one class.",
         fine=f"{who} tells nothing of {name!r} that counts.",
         unknown=MORE,
-        sensitive=sensitive,
+        sensitive=_sensitive(shift, told.base, told.columns, told.assigned, rng=given.rng),
     )
 
 
-def _second_stage(given: Mediator, name: str, codes: Codes) -> Measured:
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What all factors of the second stage share.
+
+    Attributes:
+        features: components of X.
+        blocked: what X leaves of S.
+        both: columns of S and of X.
+        labels: what is read of Y from them.
+    """
+
+    features: Matrix
+    blocked: Matrix
+    both: Matrix
+    labels: Base
+
+
+def _seen(given: Mediator) -> _Seen:
+    features = components(given.features, MOST_EMBEDDED)
+    every = components(given.features, len(given.labels), rows_each=ROWS_TAKEN_OUT)
+    blocked = left_over(flat(given.opinions), every, most=MOST_COMPONENTS)
+    both = np.hstack([_read_from(given.opinions), features])
+    return _Seen(features, blocked, both, _read_labels(given, both))
+
+
+def _read_labels(given: Mediator, columns: Matrix) -> Base:
+    """Y read from columns, starting from what the templates say on average."""
+    start, classes = given.opinions.mean(0), given.opinions.shape[2]
+    return read_base(columns, given.labels, given.assigned, start=start, levels=classes)
+
+
+def _second_stage(given: Mediator, seen: _Seen, name: str, codes: Codes) -> Measured:
     """Is S <- G -> Y open past X? Only if S tells G beyond X, and G tells Y beyond S and X."""
     if not _readable(codes, given.assigned):
         return _unread(
             f"whether {name!r} opens a back door between S and Y past X",
             f"A level of {name!r} has too few images to be read.",
         )
-    seen = components(given.features, min(MOST_EMBEDDED, max(1, len(codes) // 5)))
-    blocked = left_over(flat(given.opinions), seen, most=MOST_COMPONENTS)
-    first = bits_beyond(seen, blocked, codes, given.assigned)
-    read, indicators = np.hstack([_read_from(given.opinions), seen]), _indicators(codes)
-    added = left_over(indicators, read, most=indicators.shape[1])
-    start, classes = given.opinions.mean(0), given.opinions.shape[2]
-    second = bits_beyond(read, added, given.labels, given.assigned, start=start, levels=classes)
+    indicators, blocked = _indicators(codes), seen.blocked
+    first = read_base(seen.features, codes, given.assigned).beyond(blocked)
+    added = left_over(indicators, seen.both, most=indicators.shape[1])
+    second = seen.labels.beyond(added)
     to_mediator, to_outcome = first.bits(codes), second.bits(given.labels)
     (way, shift) = weakest([("S tells of it beyond X", to_mediator), ("it tells of Y beyond S and X", to_outcome)])
     base, planted = (first.base, blocked) if shift is to_mediator else (second.base, added)
@@ -342,10 +383,6 @@ def _second_stage(given: Mediator, name: str, codes: Codes) -> Measured:
         unknown=MORE,
         sensitive=_sensitive(shift, base, planted, given.assigned, rng=given.rng),
     )
-
-
-def _of_truth(scores: Matrix, codes: Codes) -> Float[np.ndarray, " rows"]:
-    return scores[np.arange(len(codes)), codes]
 
 
 def _read_from(opinions: Opinions) -> Matrix:

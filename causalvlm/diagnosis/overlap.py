@@ -74,6 +74,8 @@ def overlap_of(mediator: Matrix, codes: Codes, what: str, *, rng: np.random.Gene
     rows = np.arange(len(codes))
     odds = probe / np.bincount(codes)
     ratio = odds / odds[rows, codes][:, None]
+    for code in range(probe.shape[1]):  # as the estimator does: weights of mean one within each observed value
+        ratio[codes == code] /= ratio[codes == code].mean(0)
     shares = np.array([kish(column) for column in ratio.T]) / len(codes)
     worst = ratio[:, int(shares.argmin())]
     draws = rng.integers(len(codes), size=(DRAWS, len(codes)))

@@ -113,7 +113,8 @@ def _decided(one: Measured, p_value: float | None) -> Finding:
 
 def _judged(one: Measured, shift: Shift, p_value: float) -> tuple[Verdict, str]:
     if p_value < FALSE_ALARM_RATE:
-        return "violated", one.harm
+        little = f" It is little: less than {one.negligible:g} {one.unit}." if shift.high < one.negligible else ""
+        return "violated", one.harm + little
     if shift.high >= one.negligible:
         return "cannot tell", (
             f"The interval reaches to {shift.high:.2g} {one.unit}, where below {one.negligible:g} would be negligible, "

@@ -92,43 +92,59 @@ def left_over(added: Matrix, base: Matrix, *, most: int) -> Matrix:
     return parts / np.sqrt(parts.var(0).mean()) if parts.shape[1] else parts
 
 
-@threadpool_limits.wrap(limits=1)
-def bits_beyond(
-    base: Matrix,
-    added: Matrix,
-    codes: Codes,
-    assigned: Codes,
-    *,
-    start: Matrix | None = None,
-    levels: int | None = None,
-) -> Beyond:
-    """Read the level of every image from the base columns, then from base and added columns, nested and cross-fitted.
+@dataclass(frozen=True, eq=False)
+class Base:
+    """What the reader of the base columns says, as a second reader starts from it.
 
-    The first reader is a ridge regression that starts from frequencies and, if given, a scaled `start`. The second
-    starts from what the first says of rows that it has not seen, so that its strongest penalty returns the first.
-    [ours: usable information beyond other columns, Xu et al., ICLR 2020, read by nested models]
+    Attributes:
+        codes: level of each image, as an index.
+        assigned: fold of each image.
+        held_out: log-probabilities of every image, from a fit that did not see it.
+        offsets: the same of every image for each fold that is left out, from fits that saw neither the image nor that
+            fold.
+    """
+
+    codes: Codes
+    assigned: Codes
+    held_out: Matrix
+    offsets: Float[np.ndarray, "_ rows _"]
+
+    @threadpool_limits.wrap(limits=1)
+    def beyond(self, added: Matrix) -> Beyond:
+        """What a reader says that sees the added columns too, best what `left_over` leaves of them."""
+        return Beyond(self.held_out, _second(added, self.codes, self.assigned, self.offsets))
+
+
+@threadpool_limits.wrap(limits=1)
+def read_base(
+    columns: Matrix, codes: Codes, assigned: Codes, *, start: Matrix | None = None, levels: int | None = None
+) -> Base:
+    """Read the level of every image from some columns, cross-fitted, so that a second reader can go on from there.
+
+    This reader is a ridge regression that starts from frequencies and, if given, a scaled `start`. A second starts from
+    what it says of rows that it has not seen, so that to add nothing is among its choices. [ours: usable information
+    beyond other columns, Xu et al., ICLR 2020, read by nested models]
 
     Args:
-        base: columns of the first reader.
-        added: columns that only the second sees, best what `left_over` leaves of them.
+        columns: what it reads.
         codes: level of each image, as an index.
         assigned: fold of each image, from 0 on, at least 3 of them.
-        start: a column for each level that the first reader starts from, such as a model's own log-probabilities.
+        start: a column for each level to start from, such as a model's own log-probabilities.
         levels: how many there are; by default as many as occur.
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> base, added = rng.normal(size=(2, 300, 2))
-        >>> codes = (base[:, 0] + added[:, 0] > 0).astype(int)
-        >>> bits_beyond(base, added, codes, np.arange(300) % 5).bits(codes).low > 0.2
+        >>> columns, added = rng.normal(size=(2, 300, 2))
+        >>> codes = (columns[:, 0] + added[:, 0] > 0).astype(int)
+        >>> read_base(columns, codes, np.arange(300) % 5).beyond(added).bits(codes).low > 0.2
         True
     """
     levels = levels or int(codes.max()) + 1
     starts = np.zeros((len(codes), levels)) if start is None else start
-    first = _First(base, codes, assigned, starts, levels)
+    first = _First(columns, codes, assigned, starts, levels)
     folds = range(int(assigned.max()) + 1)
     found = np.empty((len(codes), levels))
-    offsets = np.empty((len(folds), len(codes), levels))  # of every row, for the fold that is left out
+    offsets = np.empty((len(folds), len(codes), levels))
     pairs = {(f, g): first.path(np.isin(assigned, (f, g)), STRENGTHS) for f, g in itertools.combinations(folds, 2)}
     for f in folds:
         choice = _best(pairs, f, codes, assigned)
@@ -139,7 +155,7 @@ def bits_beyond(
             if g != f:
                 both = np.isin(assigned, (f, g))
                 offsets[f][assigned == g] = pairs[min(f, g), max(f, g)][choice][assigned[both] == g]
-    return Beyond(found, _second(added, codes, assigned, offsets))
+    return Base(codes, assigned, found, offsets)
 
 
 @threadpool_limits.wrap(limits=1)
@@ -181,8 +197,13 @@ def planted_bits(base: Matrix, added: Matrix, assigned: Codes, *, bits: float, r
         return Shift(0.0, 0.0, 0.0, 1.0)
     tilted = np.exp(log_softmax(base + float(brentq(worth, 0.0, largest)) * tilt, axis=1))
     codes = (tilted.cumsum(1) < rng.random(len(base))[:, None]).sum(1).clip(max=base.shape[1] - 1)
-    offsets = np.broadcast_to(base, (int(assigned.max()) + 1, *base.shape))
-    return Beyond(base, _second(added, codes, assigned, offsets)).bits(codes)
+    inputs = np.column_stack([added, np.ones(len(added))])
+    found = np.empty((len(STRENGTHS), *base.shape))
+    for f in range(int(assigned.max()) + 1):
+        held = assigned == f
+        found[:, held] = _path(inputs, codes, base, ~held, held, STRENGTHS)
+    best = found[:, np.arange(len(codes)), codes].sum(1).argmax()  # the penalty that suits best: chosen on these rows
+    return Beyond(base, found[best]).bits(codes)
 
 
 @dataclass(frozen=True, eq=False)
