@@ -10,19 +10,20 @@ from jaxtyping import Int
 
 import cdc
 from causalvlm.datasets import load_dataset
+from causalvlm.diagnosis.arrays import level_codes, prepare, whole
+from causalvlm.diagnosis.audited import Audit, Leak, worst
 from causalvlm.diagnosis.columns import Columns, FactorColumn, choose_reference, labelled_columns, pixel_columns
 from causalvlm.diagnosis.comparison import Compared, Comparison, compare_levels, compare_set, corrected
-from causalvlm.diagnosis.mediator import MediatorFindings, assemble, level_codes, measure, prepare, whole
+from causalvlm.diagnosis.mediator import MediatorFindings, assemble, measure
 from causalvlm.diagnosis.opinions import Said, Subject, subject_from, subject_of
 from causalvlm.diagnosis.overlap import measure_overlap
 from causalvlm.diagnosis.reading import read_model
 from causalvlm.diagnosis.setting import MOST_SET, Pictured, Setter, levels_of, measure_setting, picture
-from causalvlm.diagnosis.verdicts import MEANING, Finding, Key, Measured, settle
+from causalvlm.diagnosis.verdicts import Finding, Key, Measured, settle
 from causalvlm.embeddings.encode import BackboneChoice, Data, embed
 from causalvlm.embeddings.model import Model
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
-from causalvlm.markup import html_table
 from causalvlm.multiplicity import FALSE_ALARM_RATE
 from causalvlm.randomness import Rng, generator
 from cdc.progress import image_bar
@@ -31,137 +32,6 @@ MOST_IMAGES = 5000
 """Images that the readers are fitted on, drawn at random from more."""
 
 CORRECTION = f"Holm, {FALSE_ALARM_RATE:.0%} over all tests of the audit"
-
-NO_FACTOR = (
-    "No factor is labelled. Whether a hidden one opens a back door from S to Y no data can show; label those that may, "
-    "and it can be asked of them."
-)
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Whether S carries one factor.
-
-    S is a function of the image, so that a leak means that S carries G_i, not that G_i reaches S past the image.
-
-    Attributes:
-        finding: the one that decides: what setting the factor does, where it was set, else what S tells of it.
-        told: does S tell the factor beyond the class?
-        templates: the same of every template alone; empty where there is one.
-        moved: for each level that the factor was set to, how far that moves each template.
-        source: whether the factor came with the images or was measured from their pixels; "set" if neither.
-    """
-
-    finding: Finding
-    told: Finding | None
-    templates: tuple[Finding, ...]
-    moved: Mapping[str, tuple[Finding, ...]]
-    source: str
-
-    def to_record(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return {
-            **self.finding.to_record(),
-            "source": self.source,
-            "told": self.told.to_record() if self.told else None,
-            "templates": [one.to_record() for one in self.templates],
-            "set": {level: [one.to_record() for one in found] for level, found in self.moved.items()},
-        }
-
-
-@dataclass(frozen=True, repr=False)
-class Audit:
-    """What the audit of an adapter found; `MEANING` says what the verdicts mean.
-
-    Attributes:
-        name: of the method.
-        data: of the data set.
-        n: images.
-        templates: how many opinions S has of each image.
-        class_names: the closed set of answers.
-        mediation: does X say more of Y than S does?
-        leaks: for each factor, does S carry it?
-        second_stage: is a back door from S to Y open past X, for any labelled factor?
-        second_stages: the same for each.
-        overlap: do coarse values of X share values of S?
-        factor_overlap: the same for the levels of each factor.
-        compared: what the adapter did to the effect of each factor, by level; empty without a zero-shot model.
-        left_out: measured factors that could not be asked about, each with the reason.
-        unreadable: files that were left out, each with the reason.
-        settings: how the numbers were made.
-    """
-
-    name: str
-    data: str
-    n: int
-    templates: int
-    class_names: tuple[str, ...]
-    mediation: Finding
-    leaks: Mapping[str, Leak]
-    second_stage: Finding
-    second_stages: Mapping[str, Finding]
-    overlap: Finding
-    factor_overlap: Mapping[str, Finding]
-    compared: Compared
-    left_out: tuple[tuple[str, str], ...]
-    unreadable: tuple[tuple[str, str], ...]
-    settings: Mapping[str, object]
-
-    def __repr__(self) -> str:
-        said = ", ".join(f"{name} {finding.verdict}" for name, finding in self.questions.items())
-        return f"<Audit of {self.name} on {self.data}, {self.n:,} images: {said}>"
-
-    def _repr_html_(self) -> str:
-        from causalvlm.diagnosis.audit_words import numbers
-
-        rows = [(name, finding.verdict, numbers(finding), finding.reason) for name, finding in self.questions.items()]
-        header = ("question", "verdict", "measured", "why")
-        return html_table(rows, header=header, title=f"Audit of {self.name} on {self.data}, {self.n:,} images")
-
-    @property
-    def questions(self) -> dict[str, Finding]:
-        """Every question by name, leaks one by one."""
-        leaks = {f"leak of {name}": leak.finding for name, leak in self.leaks.items()}
-        return {
-            "mediation": self.mediation,
-            **leaks,
-            "second stage": self.second_stage,
-            "overlap": self.overlap,
-        }
-
-    @property
-    def summary(self) -> tuple[str, ...]:
-        """The audit in a few plain sentences."""
-        from causalvlm.diagnosis.audit_words import summarize
-
-        return summarize(self)
-
-    def to_record(self) -> dict[str, object]:
-        """Plain values for JSON."""
-
-        def records(found: Mapping[str, Finding]) -> dict[str, object]:
-            return {name: finding.to_record() for name, finding in found.items()}
-
-        return {
-            "method": self.name,
-            "data": self.data,
-            "n": self.n,
-            "templates": self.templates,
-            "class_names": self.class_names,
-            "mediation": self.mediation.to_record(),
-            "leaks": {name: leak.to_record() for name, leak in self.leaks.items()},
-            "second_stage": {**self.second_stage.to_record(), "factors": records(self.second_stages)},
-            "overlap": {**self.overlap.to_record(), "factors": records(self.factor_overlap)},
-            "compared": {
-                name: {level: one.to_record() for level, one in levels.items()}
-                for name, levels in self.compared.items()
-            },
-            "left_out": self.left_out,
-            "unreadable": self.unreadable,
-            "meaning": dict(MEANING),
-            "settings": dict(self.settings),
-            "summary": self.summary,
-        }
 
 
 def audit(
@@ -319,7 +189,7 @@ def _audited(
         class_names=table.class_names,
         mediation=found.mediation,
         leaks=_leaks(found, settled, columns.factors),
-        second_stage=_worst(tuple(found.second_stage.values())),
+        second_stage=worst(tuple(found.second_stage.values())),
         second_stages=found.second_stage,
         overlap=found.overlap,
         factor_overlap=found.factor_overlap,
@@ -375,18 +245,10 @@ def _leaks(
         steps = {level: tuple(one) for level, one in moved.get(name, {}).items()}
         every = tuple(one for level in steps.values() for one in level)
         told = found.leaks.get(name)
-        deciding = _worst(every) if every else found.leaks[name]
+        deciding = worst(every) if every else found.leaks[name]
         source = columns[name].source if name in columns else "set"
         leaks[name] = Leak(deciding, told, found.templates.get(name, ()), steps, source)
     return leaks
-
-
-def _worst(findings: tuple[Finding, ...]) -> Finding:
-    """The violated one that is most certain, else one that cannot be told, else any."""
-    if not findings:
-        return Finding("cannot tell", None, None, None, None, "bits", "the second stage", NO_FACTOR)
-    order = ("violated", "cannot tell", "valid")
-    return min(findings, key=lambda one: (order.index(one.verdict), 1.0 if one.p_value is None else one.p_value))
 
 
 def _compare(asked: _Asked, columns: Columns, said: Said, pictured: Mapping[str, Pictured]) -> Compared:

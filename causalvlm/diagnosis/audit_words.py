@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from causalvlm.diagnosis.audit import Audit, Leak
+from causalvlm.diagnosis.audited import Audit, Leak
 from causalvlm.diagnosis.comparison import Comparison
 from causalvlm.diagnosis.verdicts import MEANING, Finding
 from causalvlm.multiplicity import FALSE_ALARM_RATE

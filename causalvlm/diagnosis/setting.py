@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from causalvlm.diagnosis.mediator import FEWEST_IMAGES, centred
+from causalvlm.diagnosis.arrays import FEWEST_IMAGES, centred
 from causalvlm.diagnosis.opinions import Said, Subject
 from causalvlm.diagnosis.verdicts import NEGLIGIBLE_SHIFT, Key, Measured
 from causalvlm.errors import InputError
