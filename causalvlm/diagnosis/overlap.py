@@ -16,6 +16,9 @@ from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS, kish, pair_auc
 DRAWS = 200
 """Bootstrap draws behind the interval of an effective share."""
 
+SMALLEST = 1e-9
+"""Of a probability: odds stay finite."""
+
 Matrix = Float[np.ndarray, "rows _"]
 Codes = Int[np.ndarray, " rows"]
 
@@ -68,7 +71,7 @@ def overlap_of(mediator: Matrix, codes: Codes, what: str, *, rng: np.random.Gene
     try:
         if len(np.unique(codes)) < 2:
             raise OverlapError("there is one value only.", effective_sample_size=0.0, auc=None)
-        probe = decoded(mediator, codes, rng=rng)
+        probe = np.maximum(decoded(mediator, codes, rng=rng), SMALLEST)
     except OverlapError as error:
         return Finding("cannot tell", None, None, None, None, "share", measured, f"Nothing to compare: {error}")
     rows = np.arange(len(codes))
