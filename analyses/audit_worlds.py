@@ -78,8 +78,11 @@ WORLDS: Mapping[str, World] = {
     "valid, hidden cause, labelled": World(hidden=2.0),
     "hidden cause, not labelled": World(hidden=2.0, labelled=False),
     "leak": World(leak=1.0, templates=2, violated=("leak", "template 2")),
+    "leak, weak": World(leak=0.5, templates=2, violated=("leak", "template 2")),
     "direct path": World(direct=1.0, violated=("mediation",)),
+    "direct path, weak": World(direct=0.5, violated=("mediation",)),
     "open second stage": World(open=2.5, violated=("leak", "second stage")),
+    "open second stage, weak": World(open=1.25, violated=("leak", "second stage")),
     "S determined by X": World(certain=True, labelled=False, violated=("overlap",)),
 }
 
