@@ -48,7 +48,7 @@ def measure_overlap(
     """
     few = min(clusters, len(np.unique(features, axis=0)))
     with threadpool_limits(limits=1):
-        places = KMeans(few, n_init=4, random_state=int(rng.integers(2**31))).fit_predict(features)
+        places = KMeans(few, random_state=int(rng.integers(2**31))).set_params(n_init=4).fit_predict(features)
     whole = overlap_of(mediator, places.astype(np.int64), f"{few} clusters of the embedding X", rng=rng)
     return whole, {
         name: overlap_of(mediator, codes, f"the levels of {name!r}", rng=rng) for name, codes in factors.items()

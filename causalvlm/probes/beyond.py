@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar, root_scalar
 from scipy.special import log_softmax
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
@@ -195,7 +195,7 @@ def planted_bits(base: Matrix, added: Matrix, assigned: Codes, *, bits: float, r
     largest = next((size for size in 2.0 ** np.arange(-4, 8) if worth(size) > 0), None)
     if largest is None:  # the base leaves no room for so many bits
         return Shift(0.0, 0.0, 0.0, 1.0)
-    tilted = np.exp(log_softmax(base + float(brentq(worth, 0.0, largest)) * tilt, axis=1))
+    tilted = np.exp(log_softmax(base + float(root_scalar(worth, bracket=(0.0, float(largest))).root) * tilt, axis=1))
     codes = (tilted.cumsum(1) < rng.random(len(base))[:, None]).sum(1).clip(max=base.shape[1] - 1)
     inputs = np.column_stack([added, np.ones(len(added))])
     found = np.empty((len(STRENGTHS), *base.shape))
