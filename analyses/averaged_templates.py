@@ -36,7 +36,7 @@ class AveragedClassifier:
 
     def __call__(self, images: Float[Tensor, "rows dim"]) -> cdc.Prediction:
         """Averaged probabilities as beliefs, no uncertainty."""
-        logits = self.templates.logits(images)
+        logits = self.templates.template_logits(images)
         return replace(cdc.Prediction.from_logits(_average(logits)), energy=-logits.logsumexp(-1).mean(0))
 
 

@@ -32,7 +32,7 @@ def opinions(adapter: cdc.Adapter, half: cdc.ImageDataset) -> dict[str, dict[str
     assert isinstance(classifier, TemplateClassifier)  # noqa: S101 - CDC's
     features = cdc.encode_images(adapter.method.backbone, [example.path for example in half.test]).values
     labels = torch.tensor([example.label for example in half.test])
-    logits = classifier.logits(features)
+    logits = classifier.template_logits(features)
     parts = {f"S_{number + 1}": classifier.fuse(logits[number : number + 1]) for number in range(len(logits))}
     found = {
         name: cdc.score(prediction, labels) for name, prediction in (parts | {"fused": classifier.fuse(logits)}).items()

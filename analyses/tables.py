@@ -332,6 +332,22 @@ def hard_worlds() -> str:
     return "\n".join(lines) + "\n"
 
 
+def audit_worlds() -> str:
+    """How often each verdict of the audit was given, where it is right and where it is not."""
+    lines = _head("world", "question", "truth", "violated", "cannot tell", "valid")
+    for row in _read(RESULTS / "audit_worlds.json")["worlds"]:
+        cells = [_shares(row.get(verdict)) for verdict in ("violated", "cannot tell", "valid")]
+        lines.append(f"| {' | '.join([row['world'], row['question'], row['truth'], *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shares(value: dict[str, float] | None) -> str:
+    if value is None:
+        return ""
+    share, low, high = (100 * value[key] for key in ("share", "low", "high"))
+    return f"{share:.0f} ({low:.0f} to {high:.0f})"
+
+
 def oracles() -> str:
     """Means of our estimators and of other public implementations on the same tables."""
     rows = _read(RESULTS / "oracles.json")["pairs"]
@@ -391,6 +407,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "number-of-templates": number_of_templates,
     "task-misalignment": task_misalignment,
     "hard-worlds": hard_worlds,
+    "audit-worlds": audit_worlds,
     "oracles": oracles,
     "torture": torture,
     "kills": kills,

@@ -54,8 +54,10 @@ from .methods.method import Method as Method
 from .methods.method import MethodConfig as MethodConfig
 from .methods.method import Pixels as Pixels
 from .methods.method import Rehearsal as Rehearsal
+from .methods.method import SeveralTemplates as SeveralTemplates
 from .methods.method import Task as Task
 from .methods.method import Trainable as Trainable
+from .methods.method import template_logits as template_logits
 from .methods.promptsrc import PromptSRCConfig as PromptSRCConfig
 from .methods.registry import METHODS as METHODS
 from .methods.registry import find_method as find_method

@@ -16,8 +16,8 @@ from cdc.files import write_bytes
 from cdc.images.cache import default_cache
 
 COMMANDS = [
-    "demo", "adapt", "evaluate", "predict", "export", "push", "protocol", "methods", "embed", "diagnose", "doctor",
-    "identify", "estimate",
+    "demo", "adapt", "evaluate", "predict", "export", "push", "protocol", "methods", "embed", "diagnose", "audit",
+    "doctor", "identify", "estimate",
 ]  # fmt: skip
 
 

@@ -11,7 +11,20 @@ import typer
 from PIL import Image
 from typer.exceptions import TyperException
 
-from causalvlm.cli import adapt, demo, diagnose, doctor, embed, estimate, export, identify, methods, protocol, push
+from causalvlm.cli import (
+    adapt,
+    audit,
+    demo,
+    diagnose,
+    doctor,
+    embed,
+    estimate,
+    export,
+    identify,
+    methods,
+    protocol,
+    push,
+)
 from causalvlm.errors import CausalVLMError
 
 USER_MISTAKE = 2
@@ -38,6 +51,7 @@ app.command(cls=protocol.SeveralWords)(protocol.protocol)
 app.command()(methods.methods)
 app.command()(embed.embed)
 app.command()(diagnose.diagnose)
+app.command()(audit.audit)
 app.command()(doctor.doctor)
 app.command()(identify.identify)
 app.command()(estimate.estimate)

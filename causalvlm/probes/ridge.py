@@ -94,29 +94,29 @@ def fit_all(
         >>> (np.array([[3.0]]) @ weights + offset).argmax()
         np.int64(1)
     """
-    centre, scale = _centre_and_scale(features)
-    inputs = _standardise(features, centre, scale)
-    frequencies = _log_frequencies(np.bincount(codes)[None].astype(float))[0]
+    centre, scale = centre_and_scale(features)
+    inputs = standardise(features, centre, scale)
+    frequencies = log_frequencies(np.bincount(codes)[None].astype(float))[0]
     start = np.zeros((inputs.shape[1], len(frequencies)))
     fitted = fit_weights(inputs, codes, np.tile(frequencies, (len(codes), 1)), strength, start=start)
     weights = fitted[:-1] / scale[:, None]
     return weights, fitted[-1] + frequencies - centre @ weights
 
 
-def _centre_and_scale(train: Float[np.ndarray, "_ dim"]) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
+def centre_and_scale(train: Float[np.ndarray, "_ dim"]) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
     """Mean and spread of every feature; one in place of the spread of a feature that never varies."""
     spread = train.std(axis=0)
     return train.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
-def _standardise(
+def standardise(
     features: Float[np.ndarray, "rows dim"], centre: Float[np.ndarray, " dim"], scale: Float[np.ndarray, " dim"]
 ) -> Float[np.ndarray, "rows _"]:
     """Standardised features, and a column of ones for the offset."""
     return np.column_stack([(features - centre) / scale, np.ones(len(features))])
 
 
-def _log_frequencies(counts: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "_ _"]:
+def log_frequencies(counts: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "_ _"]:
     """Of the levels in each group, with half an image more of every level: one not shown so far is not impossible."""
     return np.log((counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True))
 
@@ -144,10 +144,10 @@ def predict_held_out(
         >>> predicted.argmax(axis=1)
         array([0, 1, 0, 1])
     """
-    inputs = _standardise(features, *_centre_and_scale(features[~held_out]))
+    inputs = standardise(features, *centre_and_scale(features[~held_out]))
     counts = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1))
     np.add.at(counts, (groups[~held_out], codes[~held_out]), 1)
-    frequencies = _log_frequencies(counts)[groups]
+    frequencies = log_frequencies(counts)[groups]
     weights = np.zeros((inputs.shape[1], counts.shape[1]))
     predicted: list[Float[np.ndarray, "_ _"]] = []
     for strength in strengths:  # from strong to weak penalty, each from where the one before ended

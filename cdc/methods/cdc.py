@@ -122,7 +122,7 @@ class TemplateClassifier:
 
     def __call__(self, images: Float[Tensor, "rows dim"]) -> Prediction:
         """The templates' opinions on the one clean view, fused."""
-        return self.fuse(self.logits(images))
+        return self.fuse(self.template_logits(images))
 
     def fuse(self, logits: Float[Tensor, "templates rows classes"]) -> Prediction:
         """What the templates' logits come to."""
@@ -131,9 +131,9 @@ class TemplateClassifier:
 
     def opinions(self, images: Float[Tensor, "rows dim"]) -> Opinion:
         """What each template says of each image: the values of the mediator S."""
-        return to_opinion(self._evidence(self.logits(images)))
+        return to_opinion(self._evidence(self.template_logits(images)))
 
-    def logits(self, images: Float[Tensor, "rows dim"]) -> Float[Tensor, "templates rows classes"]:
+    def template_logits(self, images: Float[Tensor, "rows dim"]) -> Float[Tensor, "templates rows classes"]:
         """Scaled cosines of the images with every template's prompts."""
         return self.backbone.logits(images.expand(len(self.text), -1, -1), self.text)
 
@@ -217,7 +217,7 @@ def _fit_scale(pairs: Sequence[tuple[Classifier, HeldOut]]) -> float:
     seen: list[tuple[TemplateClassifier, Tensor, Tensor]] = []
     for classifier, held in pairs:
         assert isinstance(classifier, TemplateClassifier)  # noqa: S101 - a rehearsal of CDC is a CDC
-        seen.append((classifier, classifier.logits(held.features), held.labels))
+        seen.append((classifier, classifier.template_logits(held.features), held.labels))
 
     def surprise(log_scale: float) -> float:
         total = 0.0

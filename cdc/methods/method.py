@@ -38,6 +38,32 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
+class SeveralTemplates(Protocol):
+    """A classifier whose templates can be asked one by one: what it may offer beside its prediction."""
+
+    @abstractmethod
+    def template_logits(self, images: Float[Tensor, "rows ..."]) -> Float[Tensor, "templates rows classes"]:
+        """What each template says of N images before anything is fused."""
+        ...
+
+
+def template_logits(
+    classifier: Classifier, images: Float[Tensor, "rows ..."]
+) -> Float[Tensor, "templates rows classes"]:
+    """What each template says of images, the values of the mediator S; a classifier without templates has one voice.
+
+    Log-probabilities up to a constant per row.
+
+    Args:
+        classifier: of any method.
+        images: features or pixels, as it reads.
+    """
+    if isinstance(classifier, SeveralTemplates):
+        return classifier.template_logits(images)
+    return classifier(images).logits[None]
+
+
+@runtime_checkable
 class MethodConfig(Protocol):
     """Settings of a method: a frozen dataclass of at most eight fields, validated when it is made.
 
