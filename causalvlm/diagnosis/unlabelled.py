@@ -106,5 +106,5 @@ def _columns(
             left_out.append((name, f"fewer than {FEWEST_IMAGES} images differ from the others"))
         else:
             probed = sample_rows(levels, images, most=PROBED_IMAGES, fewest=fewest, rng=rng)
-            factors[name] = FactorColumn(levels, source, one.about, probed, one.reliability)
+            factors[name] = FactorColumn(levels, source, one.about, probed, reliability=one.reliability)
     return Columns(table, factors, tuple(left_out))

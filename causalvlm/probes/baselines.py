@@ -278,7 +278,7 @@ def find_types(
         rows = np.flatnonzero(labels == label)
         different = len(np.unique(features[rows], axis=0))
         number = max(1, different // IMAGES_PER_TYPE)
-        parts = KMeans(number, n_init=1, random_state=int(rng.integers(2**31))).fit_predict(features[rows])
+        parts = KMeans(number, random_state=int(rng.integers(2**31))).set_params(n_init=1).fit_predict(features[rows])
         types[rows] = types.max() + 1 + parts
     return np.unique(types, return_inverse=True)[1]
 

@@ -1,6 +1,7 @@
 """What columns say beyond others: a cross-fitted reader that starts from what a reader of the others has said."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -240,7 +241,7 @@ class _First:
             return -float(log_softmax(np.exp(log_scale) * start + frequencies, axis=1)[rows, codes].sum())
 
         bounds = (-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
-        return float(np.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x))
+        return math.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x)
 
 
 def _best(pairs: Mapping[tuple[int, int], list[Part]], f: int, codes: Codes, assigned: Codes) -> int:

@@ -153,13 +153,13 @@ def find_clusters(
     stable = [number for number, index in stability.items() if index >= STABLE]
     number = max(stable, default=max(stability, key=stability.__getitem__))
     model = _cluster(fitted, number, rng)
-    codes, centres = _largest_first(model.predict(points), model.cluster_centers_)
+    codes, centres = _largest_first(np.asarray(model.predict(points)), model.cluster_centers_)
     names = np.array([f"cluster {place + 1}" for place in range(number)])
     return Clusters(
         levels=names[codes],
         number=number,
         stability=stability,
-        p_value=_tightness(fitted, number, float(model.inertia_), rng) if stable else 1.0,
+        p_value=_tightness(fitted, number, float(np.asarray(model.inertia_)), rng) if stable else 1.0,
         examples={
             str(name): _medoids(points, labels, codes, place, centres[place]) for place, name in enumerate(names)
         },
@@ -192,7 +192,7 @@ def _reduce(
 
 
 def _cluster(points: Float[np.ndarray, "_ _"], number: int, rng: np.random.Generator) -> KMeans:
-    return KMeans(number, n_init=STARTS, random_state=int(rng.integers(2**31))).fit(points)
+    return KMeans(number, random_state=int(rng.integers(2**31))).set_params(n_init=STARTS).fit(points)
 
 
 def _stability(points: Float[np.ndarray, "_ _"], number: int, rng: np.random.Generator) -> float:
@@ -211,7 +211,7 @@ def _tightness(points: Float[np.ndarray, "_ _"], number: int, inertia: float, rn
     looser = 0
     for _ in range(REFERENCES):
         cloud = rng.normal(size=points.shape) * spread
-        looser += float(_cluster(cloud, number, rng).inertia_) / float((cloud**2).sum()) > share
+        looser += float(np.asarray(_cluster(cloud, number, rng).inertia_)) / float((cloud**2).sum()) > share
     return (1 + REFERENCES - looser) / (1 + REFERENCES)
 
 
