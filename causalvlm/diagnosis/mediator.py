@@ -163,6 +163,7 @@ def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
         ),
         unknown=MORE,
         sensitive=_sensitive(shift, read.base, added, given.assigned, rng=given.rng),
+        provable=bool(known),  # the front door allows a hidden cause of X and Y: it may be all that X says beyond S
     )
 
 

@@ -72,6 +72,7 @@ class Measured:
         fine: what it means that nothing is there, in a sentence.
         unknown: why nothing could be measured, or what to do if the data do not tell.
         sensitive: whether a violation of twice the negligible size would have been seen.
+        provable: whether what is certain must be a violation; where it may be something else too, nobody can tell.
     """
 
     shift: Shift | None
@@ -82,6 +83,7 @@ class Measured:
     fine: str
     unknown: str
     sensitive: bool = True
+    provable: bool = True
 
 
 Key = tuple[str | int, ...]
@@ -112,6 +114,8 @@ def _decided(one: Measured, p_value: float | None) -> Finding:
 
 
 def _judged(one: Measured, shift: Shift, p_value: float) -> tuple[Verdict, str]:
+    if p_value < FALSE_ALARM_RATE and not one.provable:
+        return "cannot tell", one.harm
     if p_value < FALSE_ALARM_RATE:
         little = f" It is little: less than {one.negligible:g} {one.unit}." if shift.high < one.negligible else ""
         return "violated", one.harm + little

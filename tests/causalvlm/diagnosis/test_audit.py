@@ -52,7 +52,7 @@ def test_a_valid_mediator_is_let_pass_though_the_factor_moves_image_and_label():
 def test_a_hidden_cause_without_a_label_looks_like_a_path_past_s_and_the_reason_says_so():
     opinions, features, labels, _ = world(0, hidden=4.0)
     found = audit_mediator(opinions, features, labels, {}, folds=3, rng=0)
-    assert found.mediation.verdict == "violated"
+    assert (found.mediation.verdict, found.mediation.p_value < 0.001) == ("cannot tell", True)
     assert "a hidden cause of X and Y" in found.mediation.reason
     assert "no data can show" in found.mediation.reason
     assert found.leaks == found.second_stage == {}
