@@ -1,7 +1,7 @@
 """The factors that a diagnosis asks about: labelled ones, and those measured from the pixels of the images."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -65,6 +65,13 @@ class Columns:
     factors: Mapping[str, FactorColumn]
     left_out: tuple[tuple[str, str], ...] = ()
     overlays: tuple[Overlay, ...] = ()
+
+
+def join_columns(first: Columns, *others: Columns) -> Columns:
+    """The factors of several, all of them of the first one's images."""
+    factors = {name: column for one in (first, *others) for name, column in one.factors.items()}
+    left_out = tuple(item for one in (first, *others) for item in one.left_out)
+    return replace(first, factors=factors, left_out=left_out)
 
 
 def labelled_columns(table: EmbeddingTable) -> Columns:

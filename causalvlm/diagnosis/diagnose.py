@@ -16,6 +16,7 @@ from causalvlm.diagnosis.columns import (
     Columns,
     FactorColumn,
     choose_reference,
+    join_columns,
     labelled_columns,
     pixel_columns,
 )
@@ -25,6 +26,7 @@ from causalvlm.diagnosis.levels import Answers, diagnose_cell, diagnose_level
 from causalvlm.diagnosis.remedies import find_remedies
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.settings import Setting
+from causalvlm.diagnosis.unlabelled import cluster_columns, concept_columns
 from causalvlm.diagnosis.worst import find_worst
 from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed_with_model
 from causalvlm.embeddings.model import Model
@@ -64,8 +66,9 @@ def diagnose(
         model: of a table, what gave its logits: it is then asked of changed images; see `model_of` and `model_from`.
         reference: for each factor the level to compare with; by default the middle one of measured thirds, else the
             one with most images, and among equals the one with the highest accuracy.
-        pixels: measure factors from the images themselves (brightness, sharpness, a watermark, ...) and ask about them
-            too; by default if no labelled factor is given.
+        pixels: ask about factors that need no label too: measured from the images (brightness, sharpness, a watermark,
+            ...), concepts in words as the model sees them, clusters of embeddings; by default if no labelled one is
+            given.
         graph: of the data, with a node for every factor, for the class (``Y``) and for the answer (``Y_hat``); by
             default the paper's, `data_graph`.
         settings: how factors are set in the images, by name, beside those that are known: factors measured from pixels
@@ -97,10 +100,7 @@ def diagnose(
     """
     table, model = _answers(data, backbone, adapter, model)
     rng = generator(rng)
-    if pixels or (pixels is None and not table.factors):
-        columns = pixel_columns(table, folds=folds, rng=rng, progress="measuring pixels" if progress else None)
-    else:
-        columns = labelled_columns(table)
+    columns = _columns(table, model, pixels=pixels, folds=folds, rng=rng, progress=progress)
     _require_factors(columns)
     chosen, table = _references(columns, reference or {}), columns.table
     answers = Answers.of(table)
@@ -157,6 +157,25 @@ def _answers(
             f"differ from its {len(data.class_names)}. Pass the model that made the table."
         )
     return data, model
+
+
+def _columns(
+    table: EmbeddingTable,
+    model: Model | None,
+    *,
+    pixels: bool | None,
+    folds: int,
+    rng: np.random.Generator,
+    progress: bool,
+) -> Columns:
+    """The labelled factors and, where they are wanted, those that need no label: pixels, concepts and clusters."""
+    if pixels is False or (pixels is None and table.factors):
+        return labelled_columns(table)
+    columns = pixel_columns(table, folds=folds, rng=rng, progress="measuring pixels" if progress else None)
+    found = [cluster_columns(columns.table, folds=folds, rng=rng)]
+    if model is not None and model.backbone is not None:
+        found.insert(0, concept_columns(columns.table, model.backbone, folds=folds, rng=rng))
+    return join_columns(columns, *found)
 
 
 def _add_causes(factor: FactorDiagnosis, found: Causes | None) -> Evidence:

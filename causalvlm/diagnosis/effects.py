@@ -25,6 +25,11 @@ STUDIED_IMAGES = 10_000
 
 FEWEST_AT_LEVEL = 5
 
+UNNAMED = (
+    "A cluster of embeddings is nothing that could be set. Look at its images, name what they share, and diagnose "
+    "again with that as a labelled factor."
+)
+
 TRIED_PAIRS = 3
 """Levels that are compared with the reference until one overlaps with it."""
 
@@ -136,7 +141,10 @@ def estimate_effects(
     seed = int(rng.integers(2**31))
     answers: dict[str, _Answer] = {}
     for name, control in references.items():
-        answers[name] = _ask(_rows(study, node_of(name), rng), graph, name, control, seed)
+        if columns.factors[name].source == "cluster":
+            answers[name] = _Answer(FactorEffect(name, None, control, "", (), None, len(study), refusal=UNNAMED), study)
+        else:
+            answers[name] = _ask(_rows(study, node_of(name), rng), graph, name, control, seed)
         advance()
     corrected = holm({name: one.said.shift.p_value for name, one in answers.items() if one.said.shift})
     said = {

@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from causalvlm.diagnosis.association import MOST_CELLS, associate_within
-from causalvlm.diagnosis.columns import Columns
+from causalvlm.diagnosis.columns import Columns, Origin
 from causalvlm.errors import InputError
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.graphs.separators import smallest_separator
@@ -16,6 +16,9 @@ from causalvlm.multiplicity import FALSE_ALARM_RATE, holm
 
 SOURCE, IMAGE, LABEL, PREDICTION = "D", "X", "Y", "Y_hat"
 """Nodes of the paper's graph that every data set has: where images come from, the image, its class, the answer."""
+
+ORDER: tuple[Origin, ...] = ("label", "pixels", "concept")
+"""Whose levels may be effects of those before, never of those after."""
 
 MOST_PAIRS = 500
 """Pairs of columns whose independence is tested, in the order of their names."""
@@ -47,8 +50,9 @@ def data_graph(columns: Columns) -> CausalGraph:
 
     D, which nobody observes, decides on the class and on every factor; class and factors make the image X, and the
     frozen model reads its answer Y_hat off the image (method, section 1). What is measured from the pixels may be an
-    effect of what was labelled, such as the brightness of night. That Y stands for all that the task needs of an image
-    is an assumption [ours]: what differs within a class is a listed factor, or chance.
+    effect of what was labelled, such as the brightness of night, and a concept as the model sees it an effect of both.
+    Clusters of embeddings are no factors until somebody has named them, and not in the graph. That Y stands for all
+    that the task needs of an image is an assumption [ours]: what differs within a class is a listed factor, or chance.
 
     Example:
         >>> import numpy as np
@@ -60,11 +64,11 @@ def data_graph(columns: Columns) -> CausalGraph:
         D -> Y; D -> light; X -> Y_hat; Y -> X; light -> X; latent D
     """
     require_free_names(columns)
-    labelled = [node_of(name) for name, column in columns.factors.items() if column.source == "label"]
-    read = [node for node in map(node_of, columns.factors) if node not in labelled]
+    asked = {name: column for name, column in columns.factors.items() if column.source != "cluster"}
+    ranks = {node_of(name): ORDER.index(column.source) for name, column in asked.items()}
     edges = [(SOURCE, LABEL), (LABEL, IMAGE), (IMAGE, PREDICTION)]
-    edges += [edge for node in (*labelled, *read) for edge in ((SOURCE, node), (node, IMAGE))]
-    edges += [(cause, effect) for cause in labelled for effect in read]
+    edges += [edge for node in ranks for edge in ((SOURCE, node), (node, IMAGE))]
+    edges += [(cause, effect) for cause in ranks for effect in ranks if ranks[cause] < ranks[effect]]
     return CausalGraph(edges, latent=[SOURCE])
 
 
@@ -86,7 +90,8 @@ def require_graph(graph: CausalGraph, columns: Columns) -> CausalGraph:
         cdc.errors.InputError: a graph of the data must have a node for the class (Y), ... received one without light...
     """
     require_free_names(columns)
-    missing = [name for name in (LABEL, PREDICTION, *map(node_of, columns.factors)) if name not in graph.observed]
+    asked = [node_of(name) for name, column in columns.factors.items() if column.source != "cluster"]
+    missing = [name for name in (LABEL, PREDICTION, *asked) if name not in graph.observed]
     if missing:
         raise InputError(
             f"a graph of the data must have a node for the class ({LABEL}), for the answer ({PREDICTION}) and for "

@@ -11,6 +11,7 @@ from jaxtyping import Shaped
 
 from causalvlm.diagnosis.columns import FEWEST_IMAGES, PROBED_IMAGES, Columns, FactorColumn, Origin
 from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.probes.clusters import FEWEST_IMAGES as FEWEST_CLUSTERED
 from causalvlm.probes.clusters import MOST_CLUSTERS, find_clusters
 from causalvlm.probes.concepts import Concept, score_concepts
 from causalvlm.probes.cuts import cut_levels
@@ -65,7 +66,7 @@ def cluster_columns(table: EmbeddingTable, *, most: int = MOST_CLUSTERS, folds: 
         rng: draws images, halves and starts; or a seed.
 
     Raises:
-        InputError: if there are too few different images, or `most` is below 2.
+        InputError: if `most` is below 2.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -75,6 +76,10 @@ def cluster_columns(table: EmbeddingTable, *, most: int = MOST_CLUSTERS, folds: 
         array(['cluster 1', 'cluster 2'], dtype='<U9')
     """
     rng = generator(rng)
+    if len(np.unique(table.features, axis=0)) < FEWEST_CLUSTERED:
+        return Columns(
+            table, {}, ((CLUSTER, f"fewer than {FEWEST_CLUSTERED} different images to look for clusters in"),)
+        )
     groups = find_clusters(table.features, table.labels, most=most, rng=rng)
     found = _Found(CLUSTER, groups.levels, groups.about, groups.stability[groups.number], groups.reason)
     return _columns(table, [found], "cluster", folds=folds, rng=rng)

@@ -35,6 +35,7 @@ class Model:
         template: the hand-crafted prompt, with one ``{}``; empty for one that has none.
         reword: `classify` with the text features of other templates, averaged; None unless it is zero-shot.
         name: what it is called in a report.
+        backbone: frozen towers behind it, whose text tower reads prompts; None where there are none.
     """
 
     class_names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Model:
     template: str = ""
     reword: Callable[[Sequence[str]], Classify] | None = None
     name: str = "the model"
+    backbone: cdc.Backbone | None = None
 
 
 def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> Model:
@@ -82,6 +84,7 @@ def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> 
         template=adapter.card.template,
         reword=reword if isinstance(adapter.card.method, cdc.ZeroShotConfig) else None,
         name=adapter.card.method.name,
+        backbone=backbone,
     )
 
 
