@@ -198,7 +198,7 @@ def _show(diagnosis: "Diagnosis") -> None:
     for factor in diagnosis.factors:
         if factor.source == "label":
             console().print(_table(factor))
-    if any(factor.source == "pixels" for factor in diagnosis.factors):
+    if any(factor.source != "label" for factor in diagnosis.factors):
         console().print(_measures(diagnosis))
     for file, reason in diagnosis.unreadable:
         console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
@@ -218,13 +218,13 @@ def _ladder(diagnosis: "Diagnosis") -> Table:
 
 
 def _measures(diagnosis: "Diagnosis") -> Table:
-    title = f"Factors measured from the pixels: largest shift of the margin each, {INTERVAL} intervals, * certain"
+    title = f"Factors without a label: largest shift of the margin each, {INTERVAL} intervals, * certain"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("factor", no_wrap=True)
     table.add_column("bits given class", justify="right", no_wrap=True)
     table.add_column("margin, nats", justify="right", no_wrap=True)
     table.add_column("at, against", overflow="fold")
-    for factor in (one for one in diagnosis.factors if one.source == "pixels"):
+    for factor in (one for one in diagnosis.factors if one.source != "label"):
         bits, level = factor.probe.bits_given_class, factor.farthest
         margin = level.margin_shift if level else None
         table.add_row(

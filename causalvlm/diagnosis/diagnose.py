@@ -288,7 +288,12 @@ def _diagnose_factor(
     return FactorDiagnosis(
         factor=name,
         reference=reference,
-        evidence=Evidence(probe, associate(column.levels, table.labels), AdjustedPValues(bits=probe.bits.p_value)),
+        evidence=Evidence(
+            probe,
+            associate(column.levels, table.labels),
+            AdjustedPValues(bits=probe.bits.p_value),
+            source=column.source,
+        ),
         levels=(diagnose_level(reference, base, None), *others),
         cells=tuple(cell for row in cells for cell in row if cell),
         source=column.source,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from causalvlm.diagnosis.association import Association
+from causalvlm.diagnosis.columns import Origin
 from causalvlm.diagnosis.effects import FactorEffect
 from causalvlm.diagnosis.interventions import Intervention
 from causalvlm.diagnosis.pairs import Pair
@@ -51,6 +52,7 @@ class Evidence:
         interventions: what setting it does, a level each; none where it cannot be set.
         erasure: what erasing its directions does; None where that was not possible or needed.
         pairs: images whose answer changes when it is set.
+        source: where its levels come from.
     """
 
     probe: ProbeResult
@@ -60,6 +62,7 @@ class Evidence:
     interventions: tuple[Intervention, ...] = ()
     erasure: Erasure | None = None
     pairs: tuple[Pair, ...] = ()
+    source: Origin = "label"
 
     @property
     def changing(self) -> tuple[Intervention, ...]:

@@ -39,6 +39,7 @@ def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
     right = f"{percent(diagnosis.accuracy.value)} of {diagnosis.n:,} images ({percents(diagnosis.accuracy)})"
     labelled = [factor for factor in diagnosis.factors if factor.source == "label"]
     measured = [factor for factor in diagnosis.factors if factor.source == "pixels"]
+    own = [factor for factor in diagnosis.factors if factor.source in ("concept", "cluster")]
     told = [factor for factor in measured if factor.moves_margin][:TOLD_MEASURES]
     return (
         f"{_subject(diagnosis)} is right on {right}.",
@@ -46,6 +47,7 @@ def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
         *(summarize_factor(factor) for factor in labelled),
         *([_measured(measured)] if measured else []),
         *(summarize_factor(factor) for factor in told),
+        *([_own(own)] if own else []),
     )
 
 
@@ -136,6 +138,16 @@ def _measured(factors: list[FactorDiagnosis]) -> str:
         f"{several} measured from the pixels. The embedding certainly tells of {', '.join(read) or 'none'}; beyond "
         f"what the class tells, of {', '.join(beyond) or 'none'}. The margin certainly moves with "
         f"{', '.join(moving) or 'none'}."
+    )
+
+
+def _own(factors: list[FactorDiagnosis]) -> str:
+    """Which of the model's own views the margin moves with."""
+    moving = [factor.factor for factor in factors if factor.moves_margin]
+    return (
+        f"{', '.join(factor.factor for factor in factors)}: as the model itself sees it, in words or in groups of its "
+        f"embeddings. The margin certainly moves with {', '.join(moving) or 'none'} of them; what else such images "
+        "have in common is to be looked at."
     )
 
 

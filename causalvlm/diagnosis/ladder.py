@@ -42,6 +42,9 @@ Light = Literal["red", "amber", "green", "unknown"]
 LIGHTS: tuple[Light, ...] = ("red", "amber", "green", "unknown")
 """From what must be mended to what is not known."""
 
+OWN_VIEWS = ("concept", "cluster")
+"""Factors that are functions of the embedding: what goes with them is a lead, and no cause."""
+
 RUNGS = ("decodable", "used", "confounded", "identified", "survives")
 """The rungs in order, as JSON has them."""
 
@@ -97,8 +100,9 @@ class Ladder:
     Attributes:
         rungs: by name, in the order of `RUNGS`.
         effect: on being right; None where there is no number.
-        light: red where the factor certainly moves accuracy, by more than is negligible; green where it certainly does
-            not; amber where it is used, or goes with the class and could mislead; else unknown.
+        light: red where the factor certainly moves accuracy, by more than is negligible, and is not only the model's
+            own view; green where it certainly does not; amber where it is used, or goes with the class and could
+            mislead; else unknown.
         sentence: what to make of it.
     """
 
@@ -128,7 +132,7 @@ def climb(evidence: Evidence) -> Ladder:
         "identified": _identified(evidence),
         "survives": _survives(evidence, stated),
     }
-    light = _light(rungs, stated)
+    light = _light(rungs, stated, own=evidence.source in OWN_VIEWS)
     return Ladder(rungs, stated, light, _sentence(rungs, stated, light))
 
 
@@ -147,6 +151,8 @@ def state_effect(evidence: Evidence) -> StatedEffect | None:
 
 
 def _decodable(evidence: Evidence) -> Rung:
+    if evidence.source in OWN_VIEWS:
+        return Rung("unknown", "its levels are read off the embedding itself, so that decoding them says nothing")
     bits, entropy = evidence.probe.bits, evidence.probe.entropy_bits
     told = f"a probe reads {bits.value:.2f} of {entropy:.2f} bits"
     if bits.value > 0 and evidence.adjusted.bits < FALSE_ALARM_RATE:
@@ -239,8 +245,14 @@ def _points(shift: Shift | Estimate) -> str:
     return f"{100 * shift.value:+.0f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _light(rungs: Mapping[str, Rung], stated: StatedEffect | None) -> Light:
-    if stated and stated.certain and rungs["survives"].answer != "no" and abs(stated.value) > NEGLIGIBLE_SHARE:
+def _light(rungs: Mapping[str, Rung], stated: StatedEffect | None, *, own: bool) -> Light:
+    if (
+        stated
+        and not own
+        and stated.certain
+        and rungs["survives"].answer != "no"
+        and abs(stated.value) > NEGLIGIBLE_SHARE
+    ):
         return "red"
     if stated and max(abs(stated.low), abs(stated.high)) <= NEGLIGIBLE_SHARE and rungs["used"].answer != "yes":
         return "green"

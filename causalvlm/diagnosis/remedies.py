@@ -105,7 +105,7 @@ def _reword(columns: Columns, name: str, paying: str, model: Model) -> Remedy | 
     """Prompts that name the levels, averaged: the factor then belongs to every class alike."""
     column, table = columns.factors[name], columns.table
     levels = [str(level) for level in np.unique(column.levels)]
-    if model.reword is None or column.source == "pixels" or len(levels) > MOST_PROMPTS:
+    if model.reword is None or column.source not in ("label", "concept") or len(levels) > MOST_PROMPTS:
         return None
     stem = model.template.rstrip(". ")
     classify = model.reword([f"{stem}, {spoken(level)}." for level in levels])

@@ -20,6 +20,9 @@ SOURCE, IMAGE, LABEL, PREDICTION = "D", "X", "Y", "Y_hat"
 ORDER: tuple[Origin, ...] = ("label", "pixels", "concept")
 """Whose levels may be effects of those before, never of those after."""
 
+HIDDEN = (SOURCE, "D_pixels", "D_concepts")
+"""What joins the factors of each rank; nobody observes it."""
+
 MOST_PAIRS = 500
 """Pairs of columns whose independence is tested, in the order of their names."""
 
@@ -48,11 +51,12 @@ class Independence:
 def data_graph(columns: Columns) -> CausalGraph:
     """The paper's graph with the factors of a data set as G_i, and the class Y in the place of G_r.
 
-    D, which nobody observes, decides on the class and on every factor; class and factors make the image X, and the
-    frozen model reads its answer Y_hat off the image (method, section 1). What is measured from the pixels may be an
-    effect of what was labelled, such as the brightness of night, and a concept as the model sees it an effect of both.
-    Clusters of embeddings are no factors until somebody has named them, and not in the graph. That Y stands for all
-    that the task needs of an image is an assumption [ours]: what differs within a class is a listed factor, or chance.
+    D, which nobody observes, decides on the class and on every labelled factor; class and factors make the image X, and
+    the frozen model reads its answer Y_hat off the image (method, section 1). What is measured from the pixels is an
+    effect of the class, of what was labelled, such as the brightness of night, and of how the picture was taken, which
+    is hidden as well; a concept as the model sees it is an effect of all these and of its own hidden cause. Clusters of
+    embeddings are no factors until somebody has named them, and not in the graph. That Y stands for all that the task
+    needs of an image is an assumption [ours]: what differs within a class is a listed factor, or chance.
 
     Example:
         >>> import numpy as np
@@ -67,9 +71,10 @@ def data_graph(columns: Columns) -> CausalGraph:
     asked = {name: column for name, column in columns.factors.items() if column.source != "cluster"}
     ranks = {node_of(name): ORDER.index(column.source) for name, column in asked.items()}
     edges = [(SOURCE, LABEL), (LABEL, IMAGE), (IMAGE, PREDICTION)]
-    edges += [edge for node in ranks for edge in ((SOURCE, node), (node, IMAGE))]
+    edges += [edge for node, rank in ranks.items() for edge in ((HIDDEN[rank], node), (node, IMAGE))]
+    edges += [(LABEL, node) for node, rank in ranks.items() if rank > 0]
     edges += [(cause, effect) for cause in ranks for effect in ranks if ranks[cause] < ranks[effect]]
-    return CausalGraph(edges, latent=[SOURCE])
+    return CausalGraph(edges, latent={SOURCE, *(HIDDEN[rank] for rank in ranks.values())})
 
 
 def require_graph(graph: CausalGraph, columns: Columns) -> CausalGraph:
@@ -112,10 +117,10 @@ def node_of(factor: str) -> str:
 
 def require_free_names(columns: Columns) -> None:
     """Refuse factors that are called like a node which every graph has."""
-    taken = [name for name in (SOURCE, IMAGE, LABEL, PREDICTION) if name in columns.factors]
+    taken = [name for name in (*HIDDEN, IMAGE, LABEL, PREDICTION) if name in columns.factors]
     if taken:
         raise InputError(
-            f"a factor must not be called {SOURCE}, {IMAGE}, {LABEL} or {PREDICTION}, the nodes that every graph has; "
+            f"a factor must not be called {', '.join(HIDDEN)}, {IMAGE}, {LABEL} or {PREDICTION}, nodes of every graph; "
             f"received {', '.join(taken)}. Rename it."
         )
 

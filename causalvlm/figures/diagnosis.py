@@ -53,7 +53,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
 def figure_factors(diagnosis: Diagnosis) -> tuple[FactorDiagnosis, ...]:
     """The factors in the picture: every labelled one, and the first `SHOWN_MEASURES` of those measured."""
     labelled = [factor for factor in diagnosis.factors if factor.source == "label"]
-    measured = [factor for factor in diagnosis.factors if factor.source == "pixels"]
+    measured = [factor for factor in diagnosis.factors if factor.source != "label"]
     return (*labelled, *measured[:SHOWN_MEASURES])
 
 

@@ -12,17 +12,20 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from causalvlm.diagnosis.columns import Origin
 from causalvlm.diagnosis.findings import caveats, limits, summarize
 from causalvlm.diagnosis.ladder import LIGHTS, Answer, Light
 from causalvlm.diagnosis.levels import Cell, largest_loss
 from causalvlm.diagnosis.pairs import small_png
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
+from causalvlm.diagnosis.scm import node_of
 from causalvlm.diagnosis.settings import read_or_none
 from causalvlm.diagnosis.worst import WorstCell
 from causalvlm.figures.diagnosis import draw_diagnosis, figure_factors
 from causalvlm.figures.graph import draw_graph
 from causalvlm.figures.ladder import draw_ladder
 from causalvlm.figures.style import to_bytes
+from causalvlm.graphs.graph import CausalGraph
 from causalvlm.intervals import Shift
 from causalvlm.phrases import spoken
 
@@ -34,6 +37,14 @@ MARKS: Mapping[Light, str] = {"red": "●", "amber": "◐", "green": "○", "unk
 
 GOOD_ANSWERS = {"decodable": "no", "used": "no", "confounded": "no", "identified": "yes", "survives": "yes"}
 """What is good news on each rung."""
+
+GROUPS: Mapping[Origin, str] = {
+    "label": "labelled factors", "pixels": "measured factors", "concept": "concepts", "cluster": "clusters",
+}  # fmt: skip
+"""One node for all factors of a source."""
+
+MOST_DRAWN = 8
+"""Factors that the drawn graph has a node for each of."""
 
 SHOWN_CLASSES = 40
 """Classes in the table of a factor, those that lose most margin."""
@@ -102,9 +113,23 @@ def _graph(report: Report) -> Values:
         for one in _by_light(diagnosis)
         if (effect := one.evidence.effect)
     ]
-    figure = _svg(draw_graph(diagnosis.graph))
+    figure = _svg(draw_graph(_overview_of(diagnosis, diagnosis.graph)))
     text = str(diagnosis.graph)
     return {"figure": figure, "text": text, "independencies": diagnosis.independencies, "effects": effects}
+
+
+def _overview_of(diagnosis: Diagnosis, graph: CausalGraph) -> CausalGraph:
+    """The graph itself or, of many factors, one with a node for all that come from one source."""
+    if len(diagnosis.factors) <= MOST_DRAWN:
+        return graph
+    groups = {node_of(one.factor): GROUPS[one.source] for one in diagnosis.factors}
+
+    def named(node: str) -> str:
+        return groups.get(node, node)
+
+    edges = {(named(a), named(b)) for a, b in graph.directed} - {(group, group) for group in groups.values()}
+    bidirected = {(named(a), named(b)) for a, b in graph.bidirected if named(a) != named(b)}
+    return CausalGraph(edges, bidirected=bidirected, latent=graph.latent)
 
 
 def _made(factor: FactorDiagnosis, level: str | None) -> Shift | None:
