@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,30 +192,61 @@ class Adapter:
                 prediction = classifier(found.values.to(self.backbone.device))
                 classified = Classified(prediction, found.kept, found.unreadable, found.values)
             case "pixels":
-                classified = self._classify_pixels(classifier, paths, progress=progress)
+                classified = self._classify_pixels(paths, class_names, progress=progress)
         files = tuple(str(paths[row]) for row in classified.kept)
         named = replace(classified.prediction, class_names=self._names(class_names), files=files)
         return replace(classified, prediction=named)
 
-    def _classify_pixels(self, classifier: Classifier, paths: Sequence[Path], *, progress: str | None) -> Classified:
+    @torch.no_grad()
+    def stream(self, paths: Iterable[Path | str], class_names: Sequence[str] | None = None) -> Iterator[Classified]:
+        """Classify image files as they come, a few in memory at a time: for more of them than a list could hold.
+
+        Args:
+            paths: image files, drawn a little in advance.
+            class_names: any K classes; None means the trained ones.
+
+        Yields:
+            A batch: answers on the files that can be read, none if no file can, and the others with the reason. `kept`
+            counts from the first path of all.
+
+        Raises:
+            InputError: if `class_names` is no list of distinct names.
+        """
+        classifier, names = self.classifier(class_names), self._names(class_names)
+        drawn: dict[int, Path] = {}
+
+        def rows() -> Iterator[int]:
+            for row, path in enumerate(paths):
+                drawn[row] = Path(path)
+                yield row
+
         def render(row: int) -> Tensor:
-            with lend_image(paths[row]) as image:
+            with lend_image(drawn[row]) as image:
                 return self.backbone.preprocess(image)
 
-        kept: list[int] = []
-        parts: list[Prediction] = []
-        unreadable: list[tuple[Path, str]] = []
-        size = pictures_at_once(None, self.backbone)
+        for batch in pixel_batches(rows(), render, batch_size=pictures_at_once(None, self.backbone)):
+            files = tuple(str(drawn.pop(row)) for row in batch.rows)
+            unreadable = tuple((drawn.pop(row), reason) for row, reason in batch.unreadable)
+            prediction = Prediction(belief=torch.zeros(0, len(names)), uncertainty=torch.zeros(0))
+            if files:
+                pixels = batch.pixels.to(self.backbone.device)
+                seen = self.backbone.encode_images(pixels) if classifier.reads == "features" else pixels
+                prediction = classifier(seen)
+            yield Classified(replace(prediction, class_names=names, files=files), batch.rows, unreadable, None)
+
+    def _classify_pixels(
+        self, paths: Sequence[Path], class_names: Sequence[str] | None, *, progress: str | None
+    ) -> Classified:
+        parts: list[Classified] = []
         with image_bar(progress, total=len(paths)) as advance:
-            for batch in pixel_batches(range(len(paths)), render, batch_size=size):
-                if batch.rows:
-                    parts.append(classifier(batch.pixels.to(self.backbone.device)))
-                kept += batch.rows
-                unreadable += [(paths[row], reason) for row, reason in batch.unreadable]
-                for _ in (*batch.rows, *batch.unreadable):
+            for part in self.stream(paths, class_names):
+                parts.append(part)
+                for _ in (*part.kept, *part.unreadable):
                     advance()
+        unreadable = tuple(failure for part in parts for failure in part.unreadable)
         require_readable(len(paths), unreadable)
-        return Classified(Prediction.join(parts), tuple(kept), tuple(unreadable), None)
+        prediction = Prediction.join([part.prediction for part in parts if part.kept])
+        return Classified(prediction, tuple(row for part in parts for row in part.kept), unreadable, None)
 
     def save(self, directory: Path | str, *, force: bool = False) -> None:
         """Write weights (safetensors) and card (JSON) into `directory`.
