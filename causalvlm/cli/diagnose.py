@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from rich import box
-from rich.table import Table
 
 import cdc
 from causalvlm.cli.output import (
@@ -18,15 +15,19 @@ from causalvlm.cli.output import (
     PrecisionOption,
     PretrainedOption,
     RootOption,
+    check_adapter,
+    check_data,
     console,
+    say_first,
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
-from causalvlm.phrases import INTERVAL
 from cdc.data.splits import LARGEST_SEED
 from cdc.files import in_use, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from causalvlm.diagnosis.diagnose import Diagnosis, FactorDiagnosis
     from causalvlm.embeddings.table import EmbeddingTable
     from cdc.backbones.backbone import Precision
@@ -63,7 +64,17 @@ def diagnose(
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Diagnose a model on DATA: is each factor decodable, does it move accuracy and margin, which classes pay?"""
+    """Diagnose a model on DATA: is each factor decodable, does it move accuracy and margin, which classes pay?
+
+    Example: causalvlm diagnose pacs/ --factors domain/class --backbone photo --out diagnosis/
+    """
+    references = _parse_references(reference or [])
+    check_data(data, root)
+    if adapter is not None:
+        check_adapter(adapter)
+    say_first(f"diagnosing {adapter or backbone or 'picto'} on {data}")
+    import numpy as np
+
     from causalvlm.diagnosis.diagnose import diagnose as compute
     from causalvlm.embeddings.encode import embed
     from causalvlm.embeddings.store import is_clip_retrieval, is_store
@@ -71,7 +82,6 @@ def diagnose(
     embedded = is_store(Path(data)) or is_clip_retrieval(Path(data))
     files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
-        references = _parse_references(reference or [])
         if embedded:
             _refuse_beside_embeddings(adapter=adapter, factors=factors, root=root)
             table = _read_embeddings(Path(data), backbone, pretrained, device=device, precision=precision)
@@ -93,6 +103,8 @@ def diagnose(
 
 def _require_factors(dataset: cdc.ImageDataset, adapter: Path | None, *, pixels: bool | None, folds: int) -> None:
     """Refuse what cannot be diagnosed before the work of encoding, not after it."""
+    import numpy as np
+
     from causalvlm.probes.linear import check_levels
 
     if not dataset.factor_names and pixels is False:
@@ -173,7 +185,12 @@ def _show(diagnosis: "Diagnosis") -> None:
         console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
 
 
-def _measures(diagnosis: "Diagnosis") -> Table:
+def _measures(diagnosis: "Diagnosis") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from causalvlm.phrases import INTERVAL
+
     title = f"Factors measured from the pixels: largest shift of the margin each, {INTERVAL} intervals, * certain"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("factor", no_wrap=True)
@@ -194,7 +211,12 @@ def _measures(diagnosis: "Diagnosis") -> Table:
     return table
 
 
-def _table(factor: "FactorDiagnosis") -> Table:
+def _table(factor: "FactorDiagnosis") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from causalvlm.phrases import INTERVAL
+
     title = f"Factor {factor.factor}: shifts from {factor.reference}, {INTERVAL} intervals"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("level", no_wrap=True)
