@@ -5,7 +5,8 @@ import hashlib
 from html.parser import HTMLParser
 
 SHOWN = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "br", "div", "span", "code", "img",
-         "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td"}  # fmt: skip
+         "figure", "figcaption", "table", "thead", "tbody", "tr", "th", "td", "details", "summary",
+         "svg", "g", "path", "rect", "circle", "text"}  # fmt: skip
 """Tags that show something. None of them runs, fetches or sends anything by itself, but for the source of an image."""
 
 
