@@ -105,7 +105,8 @@ def load_dataset(
         name_or_path: a name of `CATALOG` in any spelling of case and hyphens, a folder, or a CSV file; a folder named
             like a data set is reached as ``./caltech101`` or ``caltech101/``.
         root: for a name, the folder that holds the data sets, by default the one named by the environment variable
-            CAUSALVLM_DATA; for a CSV file, the folder that its files count from.
+            CAUSALVLM_DATA, or the current folder if that is not set and the data set lies there; for a CSV file, the
+            folder that its files count from.
         factors: a CSV file with a column file and one column per factor, or folder levels such as ``"domain/class"``.
 
     Raises:
@@ -122,7 +123,7 @@ def load_dataset(
         (('cat', 'dog'), 2, 2)
     """
     pattern, table = _factor_source(factors)
-    name = _catalog_name(name_or_path, root)
+    name = _catalog_name(name_or_path)
     if name is not None:
         entry = CATALOG[name]
         if pattern is not None:
@@ -153,7 +154,7 @@ def check_place(name_or_path: str | Path, *, root: Path | None = None) -> None:
         ...
         cdc.errors.InputError: data must be a folder ... Did you mean 'caltech101'? Known names: caltech101, ...
     """
-    name = _catalog_name(name_or_path, root)
+    name = _catalog_name(name_or_path)
     if name is not None:
         _data_root(name, root)
     elif not Path(name_or_path).exists():
@@ -173,15 +174,9 @@ def _factor_source(factors: str | Path | None) -> tuple[str | None, Path | None]
             return factors, None
 
 
-def _catalog_name(name_or_path: str | Path, root: Path | None) -> str | None:
-    """The catalog's spelling of a name; None for a path.
-
-    A folder here is meant where a slash follows its name, or where no folder of data sets is given.
-    """
-    if isinstance(name_or_path, Path):
-        return None
-    nowhere_else = root is None and DATA_VARIABLE not in os.environ
-    if (name_or_path.endswith("/") or nowhere_else) and Path(name_or_path).is_dir():
+def _catalog_name(name_or_path: str | Path) -> str | None:
+    """The catalog's spelling of a name; None for a path, as a folder with a slash behind it is."""
+    if isinstance(name_or_path, Path) or (name_or_path.endswith("/") and Path(name_or_path).is_dir()):
         return None
     spellings = {_plain(name): name for name in CATALOG}
     return spellings.get(_plain(name_or_path.rstrip("/")))
@@ -194,6 +189,8 @@ def _plain(name: str) -> str:
 def _data_root(name: str, root: Path | None) -> Path:
     if root is not None:
         return Path(root)
+    if DATA_VARIABLE not in os.environ and any(Path(folder).is_dir() for folder in CATALOG[name].folders):
+        return Path()  # it lies here, and nothing else can be meant
     if DATA_VARIABLE not in os.environ:
         raise InputError(
             f"a data set loaded by name needs the folder of the data sets; received {name!r} without one. Pass "
