@@ -49,7 +49,7 @@ def test_it_writes_runs_and_tables_and_prints_the_averages(command, tmp_path, ca
     assert result["reference"] == "zero-shot"
     assert set(result["paired"]) == set(labels[1:])
     assert result["provenance"]
-    assert captured.err.count("base-to-new ") == 8
+    assert captured.err.count("\nbase-to-new ") == 8
 
 
 def test_the_same_command_resumes_and_another_is_refused(command, capsys):
