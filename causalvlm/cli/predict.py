@@ -70,7 +70,7 @@ def predict(
     loaded = cdc.load_adapter(adapter, device=device)
     names = tuple(class_name) if class_name else loaded.class_names
     unreadable: list[tuple[Path, str]] = []
-    answered = abstained = 0
+    answered = abstained = named = 0
     with ExitStack() as files:
         writers = [_on_screen(names, top)]
         if csv_file:
@@ -82,9 +82,11 @@ def predict(
                 answered, abstained = answered + 1, abstained + (record["label"] is None)
                 for write in writers:
                     write(record)
-            for file, reason in part.unreadable:
-                sys.stderr.write(f"causalvlm: left out {file}: {reason}\n")
             unreadable += part.unreadable
+            if answered:  # where no file can be read, the mistake is one line
+                for file, reason in unreadable[named:]:
+                    sys.stderr.write(f"causalvlm: left out {file}: {reason}\n")
+                named = len(unreadable)
             sys.stdout.flush()
         require_readable(answered + len(unreadable), unreadable)
     if abstain_below is not None:

@@ -115,7 +115,9 @@ def test_a_mistake_leaves_nothing_behind(words, message, adapter, colour_folder,
     places = {"EMPTY": empty, "IMAGE": colour_folder / "red" / "00.png", "BROKEN": broken, "OUT": out}
     typed = [str(places.get(word, word)).replace("EMPTY", str(empty)) for word in words]
     assert run(["predict", str(adapter), *typed]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert sum(not line.endswith(" ...") for line in error.splitlines()) == 1
     assert not list(out.parent.iterdir())
 
 
