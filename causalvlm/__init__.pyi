@@ -21,6 +21,8 @@ from .estimation.nwgm import nwgm as nwgm
 from .estimation.sensitivity import Sensitivity as Sensitivity
 from .estimation.sensitivity import sensitivity as sensitivity
 from .estimation.spread import Contrast as Contrast
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate as evaluate
 from .explanation import explain as explain
 from .figures.diagnosis import draw_diagnosis as draw_diagnosis
 from .figures.effect import draw_effect as draw_effect

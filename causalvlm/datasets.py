@@ -29,7 +29,7 @@ def load_dataset(
         ...
         cdc.errors.InputError: ...
     """
-    if not _is_picto(name_or_path):
+    if not is_picto(name_or_path):
         return cdc.load_dataset(name_or_path, root=root, factors=factors)
     for option, received in {"root": root, "factors": factors}.items():
         if received is not None:
@@ -39,9 +39,14 @@ def load_dataset(
             )
     from causalvlm.worlds.picto.datasets import load_picto  # loads torch, which other data sets do without
 
-    return load_picto(str(name_or_path).lower())
+    return load_picto(str(name_or_path).lower().rstrip("/"))
 
 
-def _is_picto(name_or_path: str | Path) -> bool:
-    """Whether a data set of Picto is meant; a folder named so is reached as ``./picto``, like any other name."""
+def is_picto(name_or_path: str | Path) -> bool:
+    """Whether a data set of Picto is meant; a folder named so is reached as ``./picto``, like any other name.
+
+    Example:
+        >>> is_picto("picto/mammals"), is_picto("./picto"), is_picto(Path("picto"))
+        (True, False, False)
+    """
     return isinstance(name_or_path, str) and name_or_path.lower().split("/")[0] == "picto"

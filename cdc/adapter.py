@@ -1,8 +1,6 @@
 """A trained method that people keep: predict, save, load, and swap the class names. Prompts only, never CLIP."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +11,6 @@ from typing import final
 import torch
 from jaxtyping import Float
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from cdc.backbones.backbone import Backbone
@@ -25,25 +21,15 @@ from cdc.data.dataset import require_class_names
 from cdc.data.images import Files, file_list, lend_image
 from cdc.data.listing import refuse_ambiguous_names
 from cdc.errors import InputError
-from cdc.files import read_bytes, refuse_overwrite, write_bytes, write_json
-from cdc.hub import HubRevision, fetch, find_repository, upload
+from cdc.files import refuse_overwrite, write_bytes
+from cdc.hub import HubRevision, upload
 from cdc.images.encode import CacheFolder, encode_images
 from cdc.images.pixels import pictures_at_once, pixel_batches, require_readable
 from cdc.methods.method import Classifier, Method, Task
 from cdc.methods.registry import build_method
 from cdc.progress import image_bar
 from cdc.readme import README, Measured, readme
-
-CARD = "card.json"
-WEIGHTS = "adapter.safetensors"
-MOST_CARD = 2**25
-"""Bytes of a card: names of thousands of classes and files fit."""
-
-MOST_WEIGHTS = 2**30
-"""Bytes of the weights: deep prompts in every layer of the largest towers have a hundredth of it."""
-
-FORMAT = 4
-"""Version of the two files; raised when an older reader would misread them."""
+from cdc.saved import CARD, WEIGHTS, find_saved, read_saved, write_saved
 
 PREDICTED_AT_ONCE = 64
 """Pictures that `Adapter.predict` holds in memory."""
@@ -201,30 +187,61 @@ class Adapter:
                 prediction = classifier(found.values.to(self.backbone.device))
                 classified = Classified(prediction, found.kept, found.unreadable, found.values)
             case "pixels":
-                classified = self._classify_pixels(classifier, paths, progress=progress)
+                classified = self._classify_pixels(paths, class_names, progress=progress)
         files = tuple(str(paths[row]) for row in classified.kept)
         named = replace(classified.prediction, class_names=self._names(class_names), files=files)
         return replace(classified, prediction=named)
 
-    def _classify_pixels(self, classifier: Classifier, paths: Sequence[Path], *, progress: str | None) -> Classified:
+    @torch.no_grad()
+    def stream(self, paths: Iterable[Path | str], class_names: Sequence[str] | None = None) -> Iterator[Classified]:
+        """Classify image files as they come, a few in memory at a time: for more of them than a list could hold.
+
+        Args:
+            paths: image files, drawn a little in advance.
+            class_names: any K classes; None means the trained ones.
+
+        Yields:
+            A batch: answers on the files that can be read, none if no file can, and the others with the reason. `kept`
+            counts from the first path of all.
+
+        Raises:
+            InputError: if `class_names` is no list of distinct names.
+        """
+        classifier, names = self.classifier(class_names), self._names(class_names)
+        drawn: dict[int, Path] = {}
+
+        def rows() -> Iterator[int]:
+            for row, path in enumerate(paths):
+                drawn[row] = Path(path)
+                yield row
+
         def render(row: int) -> Tensor:
-            with lend_image(paths[row]) as image:
+            with lend_image(drawn[row]) as image:
                 return self.backbone.preprocess(image)
 
-        kept: list[int] = []
-        parts: list[Prediction] = []
-        unreadable: list[tuple[Path, str]] = []
-        size = pictures_at_once(None, self.backbone)
+        for batch in pixel_batches(rows(), render, batch_size=pictures_at_once(None, self.backbone)):
+            files = tuple(str(drawn.pop(row)) for row in batch.rows)
+            unreadable = tuple((drawn.pop(row), reason) for row, reason in batch.unreadable)
+            prediction = Prediction(belief=torch.zeros(0, len(names)), uncertainty=torch.zeros(0))
+            if files:
+                pixels = batch.pixels.to(self.backbone.device)
+                seen = self.backbone.encode_images(pixels) if classifier.reads == "features" else pixels
+                prediction = classifier(seen)
+            yield Classified(replace(prediction, class_names=names, files=files), batch.rows, unreadable, None)
+
+    def _classify_pixels(
+        self, paths: Sequence[Path], class_names: Sequence[str] | None, *, progress: str | None
+    ) -> Classified:
+        parts: list[Classified] = []
         with image_bar(progress, total=len(paths)) as advance:
-            for batch in pixel_batches(range(len(paths)), render, batch_size=size):
-                if batch.rows:
-                    parts.append(classifier(batch.pixels.to(self.backbone.device)))
-                kept += batch.rows
-                unreadable += [(paths[row], reason) for row, reason in batch.unreadable]
-                for _ in (*batch.rows, *batch.unreadable):
+            for part in self.stream(paths, class_names):
+                parts.append(part)
+                for _ in (*part.kept, *part.unreadable):
                     advance()
+        unreadable = tuple(failure for part in parts for failure in part.unreadable)
         require_readable(len(paths), unreadable)
-        return Classified(Prediction.join(parts), tuple(kept), tuple(unreadable), None)
+        prediction = Prediction.join([part.prediction for part in parts if part.kept])
+        return Classified(prediction, tuple(row for part in parts for row in part.kept), unreadable, None)
 
     def save(self, directory: Path | str, *, force: bool = False) -> None:
         """Write weights (safetensors) and card (JSON) into `directory`.
@@ -235,12 +252,7 @@ class Adapter:
         directory = Path(directory)
         refuse_overwrite(directory / CARD, force=force)
         tensors = {name: value.contiguous() for name, value in self.method.state_dict().items()}
-        _require_finite(tensors)
-        weights = save(tensors)
-        card = {"format": FORMAT, **self.card.to_record()}
-        # The card is written last, so that weights without a card are what an interrupted save has left.
-        write_bytes(directory / WEIGHTS, weights)
-        write_json(directory / CARD, {"sha256": _checksum(card, weights), **card})
+        write_saved(directory, self.card, tensors)
 
     def push_to_hub(
         self, repository: str, *, revision: str | None = None, private: bool = False, token: str | None = None,
@@ -292,8 +304,8 @@ def load_adapter(
             finite, the method is not registered, the backbone's weights are not those of training, or the hub has no
             such repository or revision, keeps it private, or is out of reach.
     """
-    folder, source = _find(directory, revision)
-    card, weights = _read(folder, source)
+    folder, source = find_saved(directory, revision)
+    card, weights = read_saved(folder, source)
     described = card.backbone
     if backbone is None:
         backbone = load_backbone(described.name, described.pretrained, device=device, precision=described.precision)
@@ -307,70 +319,6 @@ def load_adapter(
     _require_same_layout(weights, method.state_dict())
     method.load_state_dict({name: value.to(backbone.device) for name, value in weights.items()})
     return Adapter(method, card, source)
-
-
-def _find(directory: Path | str, revision: str | None) -> tuple[Path, HubRevision | None]:
-    """The folder with the two files; if it had to be fetched, the revision that it is of."""
-    named = None if isinstance(directory, Path) or Path(directory).exists() else find_repository(directory, revision)
-    if named is not None:
-        return fetch(*named, most={CARD: MOST_CARD, WEIGHTS: MOST_WEIGHTS})
-    if revision is not None:
-        raise InputError(
-            f"a revision must be one of a repository, 'owner/name'; received revision={revision!r} with "
-            f"{str(directory)!r}, a folder. Leave the revision out."
-        )
-    return Path(directory), None
-
-
-def _read(directory: Path, source: HubRevision | None) -> tuple[AdapterCard, dict[str, Tensor]]:
-    """Card and weights as they were saved: nothing in them has changed, every field is of its type, all are finite."""
-    again = "Save the adapter again."
-    if source:
-        again = f"Delete that folder to download {source} again; if that does not help, load another revision."
-    try:
-        text = read_bytes(directory / CARD, most=MOST_CARD)
-        content = read_bytes(directory / WEIGHTS, most=MOST_WEIGHTS)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"an adapter directory must hold {CARD} and {WEIGHTS}; received {directory} without "
-            f"{Path(str(error.filename)).name}. Pass the folder that an adapter was saved in."
-        ) from error
-    try:
-        record = json.loads(text)
-        _checksum(record, b"")  # no number that JSON does not know
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{directory / CARD} must be JSON; {error}. {again}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        found = record.get("format") if isinstance(record, dict) else None
-        raise InputError(
-            f"{directory / CARD} must have format {FORMAT}; received {found!r:.20}. Install the version that wrote it."
-        )
-    if record.pop("sha256", None) != _checksum(record, content):
-        raise InputError(
-            f"{directory / CARD} and {WEIGHTS} must be as they were saved; their checksum differs. {again}"
-        )
-    del record["format"]
-    try:
-        weights = load(content)
-    except SafetensorError as error:
-        raise InputError(f"{directory / WEIGHTS} must be safetensors; {error}. {again}") from error
-    _require_finite(weights)
-    return AdapterCard.from_record(record), weights
-
-
-def _checksum(card: object, weights: bytes) -> str:
-    """Of both together, however the card is laid out as text."""
-    text = json.dumps(card, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode() + b"\n" + weights).hexdigest()
-
-
-def _require_finite(weights: Mapping[str, Tensor]) -> None:
-    broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise InputError(
-            f"the weights of an adapter must be finite; received {broken[0]} with NaN or infinity. Train it again, "
-            "at a lower learning rate."
-        )
 
 
 def _require_same_layout(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -39,20 +39,50 @@ def write_bytes(path: Path, content: bytes, *, force: bool = True, durable: bool
         >>> (folder / "a.txt").read_bytes()
         b'one'
     """
+    with replacing(path, force=force, durable=durable) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool = True, durable: bool = True) -> Generator[IO[bytes]]:
+    """A file to write piece by piece, with its own name only once the block has ended: as `write_bytes` otherwise.
+
+    Args:
+        path: the file to write; its folder is made if needed.
+        force: replace an existing file.
+        durable: wait until the disk has it.
+
+    Yields:
+        The stream. What was written goes when the block raises.
+
+    Raises:
+        InputError: if the file exists and `force` is false, or what exists is no regular file.
+
+    Example:
+        >>> file = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with replacing(file) as stream:
+        ...     count = stream.write(b"one")
+        ...     file.exists()
+        False
+        >>> file.read_bytes()
+        b'one'
+    """
     refuse_overwrite(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = _open_partial(path)
     try:
         with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             if durable:
                 os.fsync(descriptor)
             temporary.chmod(0o644)
             temporary.replace(path)
-    except OSError as error:  # a full disk names no file
+    except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

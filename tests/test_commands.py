@@ -1,9 +1,11 @@
 """Every command keeps the house's promises: help, and no import of torch before it is needed."""
 
+import ast
 import errno
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,65 @@ def test_help_exits_0_and_names_its_json_option(command, capsys):
     text = capsys.readouterr().out
     assert "Usage: " in text
     assert "--json" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command, capsys):
+    assert run([command, "--help"]) == 0
+    assert f"Example: causalvlm {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_version_is_a_line(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"causalvlm {metadata.version('causalvlm')}\n"
+
+
+def test_the_shell_can_complete():
+    asked = {"_CAUSALVLM_COMPLETE": "complete_bash", "COMP_WORDS": "causalvlm eva", "COMP_CWORD": "1"}
+    code = "import sys; from causalvlm.__main__ import main; sys.argv[0] = 'causalvlm'; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked})
+    assert done.stdout.split() == ["evaluate"]
+
+
+FIRST = {
+    "adapt": ["adapt", "picto/mammals", "--out", "OUT"],
+    "predict": ["predict", "ADAPTER", "FOLDER"],
+    "evaluate": ["evaluate", "ADAPTER", "picto/mammals"],
+    "export": ["export", "ADAPTER", "--out", "OUT/a.onnx"],
+    "diagnose": ["diagnose", "picto/mammals", "--out", "OUT"],
+    "embed": ["embed", "picto/mammals", "--backbone", "picto\x1b[31m\n", "--out", "OUT"],
+    "demo": ["demo", "--out", "OUT"],
+    "protocol": ["protocol", "few-shot", "--datasets", "picto/mammals", "--out", "OUT"],
+    "methods": ["methods"],
+    "estimate": ["estimate", "TABLE", "X -> Y", "--treatment", "X", "--outcome", "Y"],
+    "identify": ["identify", "X -> Y", "--treatment", "X", "--outcome", "Y"],
+}
+STOP_AT_THE_FIRST_WORD = """
+import os, sys
+from causalvlm.cli.main import run
+HEAVY = {"torch", "open_clip", "transformers", "numpy", "scipy", "pandas", "sklearn", "networkx", "PIL", "matplotlib"}
+class Listener:
+    def write(self, text):
+        print(sorted(HEAVY & set(sys.modules)), repr(text), flush=True)
+        os._exit(0)
+sys.stderr = Listener()
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("command", FIRST)
+def test_the_first_word_comes_before_anything_heavy_is_loaded(command, tmp_path):
+    for name in ("card.json", "adapter.safetensors", "table.csv", "picture.png"):
+        (tmp_path / name).touch()
+    places = {"OUT": tmp_path / "out", "ADAPTER": tmp_path, "FOLDER": tmp_path, "TABLE": tmp_path / "table.csv"}
+    typed = [str(places.get(word, word)) for word in FIRST[command]]
+    done = subprocess.run([sys.executable, "-c", STOP_AT_THE_FIRST_WORD, *typed], capture_output=True, text=True)
+    loaded, said = done.stdout.split(" ", 1)
+    assert loaded == "[]"
+    text = ast.literal_eval(said)
+    assert text.startswith("causalvlm: ")
+    assert text.endswith(" ...\n")
+    assert text[:-1].isprintable()
 
 
 def test_the_commands_are_these():
@@ -61,6 +122,8 @@ def test_the_module_is_the_command():
 
 IDENTIFY = [sys.executable, "-m", "causalvlm", "identify", "X -> S -> Y; X <-> Y", "--treatment", "X", "--outcome", "Y"]
 
+FIRST_WORD = "causalvlm: identifying the effect of X on Y ...\n"
+
 
 def shell(command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a line of shell with the arguments as "$@"."""
@@ -72,14 +135,14 @@ def shell(command: str, *arguments: str, **environment: str) -> subprocess.Compl
 @pytest.mark.parametrize("command", ['"$@" >&-', '"$@" 1>&- 2>&-', 'set -o pipefail; "$@" | true'])
 def test_closed_output_ends_nothing(tmp_path, command):
     done = shell(command, *IDENTIFY, "--json", str(tmp_path / "r.json"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "" if "2>&-" in command else FIRST_WORD)
     assert (tmp_path / "r.json").exists()
 
 
 def test_ascii_output_and_names_that_are_no_utf_8(tmp_path):
     odd = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.json")
     done = shell('"$@"', *IDENTIFY, "--json", odd, "--figure", odd[:-5] + ".svg", PYTHONIOENCODING="ascii", LC_ALL="C")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, FIRST_WORD)
     assert "caf\\udce9.svg" in done.stdout
 
 

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import cdc
-from causalvlm.cli.output import DataArgument, DeviceOption, FactorsOption, ForceOption, JsonOption, RootOption, console
+from causalvlm.cli.output import (
+    AdapterArgument,
+    DataArgument,
+    DeviceOption,
+    FactorsOption,
+    ForceOption,
+    JsonOption,
+    RootOption,
+    check_adapter,
+    check_data,
+    console,
+    open_adapter,
+    say_first,
+)
 from causalvlm.datasets import load_dataset
 from cdc.data.splits import LARGEST_SEED
 from cdc.files import in_use, write_bytes, write_json
@@ -18,7 +31,7 @@ RESULT, PAGE = "audit.json", "audit.md"
 
 
 def audit(
-    adapter: Annotated[Path, typer.Argument(help="Folder that an adapter was saved in.")],
+    adapter: AdapterArgument,
     data: DataArgument,
     out: Annotated[Path, typer.Option(help=f"Folder for {RESULT} and {PAGE}.")],
     factors: FactorsOption = None,
@@ -37,14 +50,20 @@ def audit(
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Audit ADAPTER on the test split of DATA: mediation, leaks, second stage and overlap of its opinions S."""
+    """Audit ADAPTER on the test split of DATA: mediation, leaks, second stage and overlap of its opinions S.
+
+    Example: causalvlm audit adapter/ pacs/ --factors domain/class --out audit/
+    """
+    check_adapter(adapter)
+    check_data(data, root)
+    say_first(f"auditing {adapter} on {data}")
     from causalvlm.diagnosis.audit import audit as compute
 
     files = (out / RESULT, out / PAGE, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
         dataset = load_dataset(data, root=root, factors=factors)
         found = compute(
-            cdc.load_adapter(adapter, device=device),
+            open_adapter(adapter, device),
             dataset,
             pixels=pixels,
             folds=folds,

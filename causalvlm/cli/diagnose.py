@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from rich import box
-from rich.table import Table
 
 import cdc
 from causalvlm.cli.identify import open_graph
@@ -19,16 +16,20 @@ from causalvlm.cli.output import (
     PrecisionOption,
     PretrainedOption,
     RootOption,
+    check_adapter,
+    check_data,
     console,
     open_adapter,
+    say_first,
 )
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
-from causalvlm.phrases import INTERVAL
 from cdc.data.splits import LARGEST_SEED
 from cdc.files import in_use, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
     from causalvlm.embeddings.table import EmbeddingTable
     from cdc.backbones.backbone import Precision
@@ -55,7 +56,7 @@ def diagnose(
         typer.Option(
             "--pixels/--no-pixels",
             help="Measure factors from the images too (brightness, sharpness, a watermark, ...); by default only where "
-            "no labelled factor is given.",
+            "no labelled factor is given. Clusters of embeddings come with them.",
         ),
     ] = None,
     graph: Annotated[
@@ -72,6 +73,9 @@ def diagnose(
             help="Set factors in the images or erase them, estimate their effects and try to refute them.",
         ),
     ] = True,
+    concepts: Annotated[
+        bool, typer.Option("--concepts", help="Ask about concepts in words too, as the model itself sees them.")
+    ] = False,
     root: RootOption = None,
     device: DeviceOption = "cpu",
     precision: PrecisionOption = "fp32",
@@ -84,6 +88,13 @@ def diagnose(
 
     Example: causalvlm diagnose pacs --root data --backbone photo --out diagnosis
     """
+    references = _parse_references(reference or [])
+    check_data(data, root)
+    if adapter is not None:
+        check_adapter(adapter)
+    say_first(f"diagnosing {adapter or backbone or 'picto'} on {data}")
+    import numpy as np
+
     from causalvlm.diagnosis.diagnose import diagnose as compute
     from causalvlm.embeddings.encode import embed_with_model
     from causalvlm.embeddings.store import is_clip_retrieval, is_store
@@ -91,7 +102,6 @@ def diagnose(
     embedded = is_store(Path(data)) or is_clip_retrieval(Path(data))
     files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
-        references = _parse_references(reference or [])
         known, model = (open_graph(graph) if graph else None), None
         if embedded:
             _refuse_beside_embeddings(adapter=adapter, factors=factors, root=root)
@@ -109,6 +119,7 @@ def diagnose(
             model=model,
             reference=references,
             pixels=pixels,
+            concepts=concepts,
             graph=known,
             causes=causes,
             folds=folds,
@@ -122,6 +133,8 @@ def diagnose(
 
 def _require_factors(dataset: cdc.ImageDataset, adapter: str | None, *, pixels: bool | None, folds: int) -> None:
     """Refuse what cannot be diagnosed before the work of encoding, not after it."""
+    import numpy as np
+
     from causalvlm.probes.linear import check_levels
 
     if not dataset.factor_names and pixels is False:
@@ -204,7 +217,10 @@ def _show(diagnosis: "Diagnosis") -> None:
         console(stderr=True).print(f"causalvlm: left out {file}: {reason}", soft_wrap=True)
 
 
-def _ladder(diagnosis: "Diagnosis") -> Table:
+def _ladder(diagnosis: "Diagnosis") -> "Table":
+    from rich import box
+    from rich.table import Table
+
     table = Table(title="Where each factor stands", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("factor", no_wrap=True)
     for rung in LADDER:
@@ -217,7 +233,12 @@ def _ladder(diagnosis: "Diagnosis") -> Table:
     return table
 
 
-def _measures(diagnosis: "Diagnosis") -> Table:
+def _measures(diagnosis: "Diagnosis") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from causalvlm.phrases import INTERVAL
+
     title = f"Factors without a label: largest shift of the margin each, {INTERVAL} intervals, * certain"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("factor", no_wrap=True)
@@ -238,7 +259,12 @@ def _measures(diagnosis: "Diagnosis") -> Table:
     return table
 
 
-def _table(factor: "FactorDiagnosis") -> Table:
+def _table(factor: "FactorDiagnosis") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from causalvlm.phrases import INTERVAL
+
     title = f"Factor {factor.factor}: shifts from {factor.reference}, {INTERVAL} intervals"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("level", no_wrap=True)

@@ -3,8 +3,6 @@
 import os
 import platform
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -12,9 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 import cdc
 from causalvlm.cli.output import FactorsOption, ForceOption, JsonOption, RootOption, check_json, console, write_result
@@ -59,6 +54,8 @@ def doctor(
     """Say what works here, what is missing and what to do; with DATA, check the images too.
 
     Exits 1 if something is missing without which nothing can run.
+
+    Example: causalvlm doctor photos/
     """
     check_json(json, force=force)
     checks = [*check_environment(), *check_models(), check_cache(), check_data_folders(root)]
@@ -150,6 +147,9 @@ def cached_models() -> list[str]:
 
 def reach_hub() -> bool:
     """Whether the model hub answers; not asked where HF_HUB_OFFLINE forbids it."""
+    import urllib.error
+    import urllib.request
+
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -202,7 +202,7 @@ def check_data(data: str, root: Path | None, factors: str | None) -> list[Check]
     problems = cdc.check_dataset(dataset, workers=_cores()).problems
     return [
         Check("data", "ok", f"{dataset.name}: {held}"),
-        *(Check("data", "note", problem, "See docs/data.md.") for problem in problems),
+        *(Check("data", "note", problem) for problem in problems),
     ]
 
 
@@ -222,6 +222,10 @@ def _gigabytes(size: int) -> str:
 
 
 def _show(checks: list[Check]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

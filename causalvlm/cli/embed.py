@@ -16,7 +16,9 @@ from causalvlm.cli.output import (
     PrecisionOption,
     PretrainedOption,
     RootOption,
+    check_data,
     console,
+    say_first,
     write_result,
 )
 from causalvlm.datasets import load_dataset
@@ -37,9 +39,11 @@ def embed(
 ) -> None:
     """Embed DATA into a folder, in clip-retrieval's layout; the same command goes on after a kill.
 
-    For example: causalvlm embed photos/ --backbone photo --out embeddings/, then causalvlm diagnose embeddings/ --out
-    diagnosis/.
+    Example: causalvlm embed photos/ --backbone photo --out embeddings/, then causalvlm diagnose embeddings/ --out
+    diagnosis/
     """
+    check_data(data, root)
+    say_first(f"loading {backbone}")
     from causalvlm.embeddings.encode import embed_into
     from causalvlm.embeddings.store import MANIFEST, read_manifest
 

@@ -15,11 +15,12 @@ from causalvlm.cli.identify import (
     PartOption,
     StrategyOption,
     TreatmentOption,
+    check_graph,
     find_estimand,
     open_graph,
     result_of,
 )
-from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, say_first, write_result
 from causalvlm.errors import InputError, NotIdentifiedError, OverlapError
 from causalvlm.estimation.estimators import ESTIMATORS
 from cdc.data.splits import LARGEST_SEED
@@ -74,12 +75,17 @@ def estimate(
 
     A node of the graph that is no column of the table is unobserved. Exits with 3, and the reason in the JSON file,
     where the effect is not identified or the data cannot answer.
+
+    Example: causalvlm estimate table.csv "X -> S -> Y; X <-> Y" --treatment X --outcome Y --refute
     """
+    check_json(json, force=force)
+    _check_table(table)
+    check_graph(graph)
+    say_first(f"estimating the effect of {treatment} on {outcome} from {table}")
     import numpy as np
 
     from causalvlm.estimation.effect import estimate_effect
 
-    check_json(json, force=force)
     data, loaded = read_table(table), open_graph(graph)
     _require_columns(data, loaded, treatment, outcome)
     question = {"treatment": treatment, "outcome": outcome, "seed": seed}
@@ -116,13 +122,10 @@ def read_table(path: Path) -> "pd.DataFrame":
         ...
         cdc.errors.InputError: TABLE must be a .csv or .parquet file; received 'table.xlsx'. Convert it.
     """
+    _check_table(path)
     import pandas as pd
     import pyarrow as pa
 
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"TABLE must be a .csv or .parquet file; received {str(path)!r}. Convert it.")
-    if not path.is_file():
-        raise InputError(f"TABLE must be a file that exists; received {str(path)!r}. Check the path.")
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
@@ -139,6 +142,13 @@ def read_table(path: Path) -> "pd.DataFrame":
             f"every row must have as many values as the header has names; received more in {path}. Name every column."
         )
     return data
+
+
+def _check_table(path: Path) -> None:
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"TABLE must be a .csv or .parquet file; received {str(path)!r}. Convert it.")
+    if not path.is_file():
+        raise InputError(f"TABLE must be a file that exists; received {str(path)!r}. Check the path.")
 
 
 def _require_columns(data: "pd.DataFrame", graph: "CausalGraph", treatment: str, outcome: str) -> None:

@@ -1,6 +1,5 @@
 """`causalvlm export`: an adapter as one file that runs without torch and without this package."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,9 +10,11 @@ from causalvlm.cli.output import (
     AdapterArgument,
     ForceOption,
     JsonOption,
+    check_adapter,
     check_json,
     console,
     open_adapter,
+    say_first,
     write_result,
 )
 from cdc.data.listing import refuse_ambiguous_names
@@ -32,11 +33,15 @@ def export(
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Write an adapter with its image tower as one file, from preprocessed pixels to probabilities."""
+    """Write an adapter with its image tower as one file, from preprocessed pixels to probabilities.
+
+    Example: causalvlm export adapter/ --out otters.onnx
+    """
     check_json(json, force=force)
     refuse_overwrite(out, force=force)  # before the work, not after it
     refuse_ambiguous_names(class_name or ())
-    sys.stderr.write(f"causalvlm: exporting {adapter} as {format}, seconds to a minute\n")
+    check_adapter(adapter)
+    say_first(f"exporting {adapter} as {format}, seconds to a minute")
     written = cdc.export_onnx(open_adapter(adapter), out, class_name, force=force)
     console().print(
         f"{', '.join(written.outputs)} from pixels in {out}, {written.size / 1e6:.0f} MB; within "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, say_first, write_result
 from causalvlm.errors import InputError, NotIdentifiedError
 from cdc.files import refuse_overwrite, write_bytes
 
@@ -62,9 +62,13 @@ def identify(
     """Find out whether the effect of the treatment on the outcome is identified, and say why or why not.
 
     Exits with 3 where it is not: that is a result, and the JSON file holds its reason.
+
+    Example: causalvlm identify "X -> S -> Y; X <-> Y" --treatment X --outcome Y
     """
     check_json(json, force=force)
     _check_figure(figure, force=force)
+    check_graph(graph)
+    say_first(f"identifying the effect of {treatment} on {outcome}")
     loaded = open_graph(graph)
     if observed is not None:
         loaded = loaded.observe_only(treatment, outcome, *observed)
@@ -121,6 +125,19 @@ def find_estimand(
     return identify_mediation(graph, treatment=treatment, outcome=outcome, mediators=mediators, part=part)
 
 
+def check_graph(source: str) -> None:
+    """Refuse a GRAPH argument that is neither text nor a file, before what reads graphs is loaded.
+
+    Example:
+        >>> check_graph("no-such-file.dot")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: a graph file must exist; received 'no-such-file.dot'. Check the path.
+    """
+    if not _is_text(source) and not Path(source).exists():
+        raise InputError(f"a graph file must exist; received {source!r}. Check the path.")
+
+
 def open_graph(source: str) -> "CausalGraph":
     """Read the GRAPH argument of a command: the graph's own text where it holds an arrow, else a file.
 
@@ -130,9 +147,11 @@ def open_graph(source: str) -> "CausalGraph":
     """
     from causalvlm.graphs import formats
 
-    if ("->" in source or "<-" in source) and not Path(source).is_file():
-        return formats.parse_graph(source)
-    return formats.read_graph(source)
+    return formats.parse_graph(source) if _is_text(source) else formats.read_graph(source)
+
+
+def _is_text(source: str) -> bool:
+    return ("->" in source or "<-" in source) and not Path(source).is_file()
 
 
 def result_of(found: "Estimand | NotIdentifiedError") -> dict[str, object]:

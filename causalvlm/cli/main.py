@@ -5,10 +5,9 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
-from PIL import Image
 from typer.exceptions import TyperException
 
 from causalvlm.cli import (
@@ -19,9 +18,11 @@ from causalvlm.cli import (
     doctor,
     embed,
     estimate,
+    evaluate,
     export,
     identify,
     methods,
+    predict,
     protocol,
     push,
 )
@@ -36,15 +37,14 @@ app = typer.Typer(
     name="causalvlm",
     help="Why does a CLIP-like model fail on your data? Causal diagnostics, and CDC, the adapter that mends it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
 app.command()(demo.demo)
 app.command()(adapt.adapt)
-app.command()(adapt.evaluate)
-app.command()(adapt.predict)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
 app.command()(export.export)
 app.command()(push.push)
 app.command(cls=protocol.SeveralWords)(protocol.protocol)
@@ -57,9 +57,25 @@ app.command()(identify.identify)
 app.command()(estimate.estimate)
 
 
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        from causalvlm.version import __version__
+
+        sys.stdout.write(f"causalvlm {__version__}\n")
+        raise typer.Exit
+    return wanted
+
+
 @app.callback()
-def commands() -> None:
-    """Why does a CLIP-like model fail on your data? Causal diagnostics, and the adapter that mends it."""
+def commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Why does a CLIP-like model fail on your data? Causal diagnostics, and the adapter that mends it.
+
+    Example: causalvlm demo
+    """
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -123,5 +139,6 @@ def main() -> None:
     """Entry point of the command: what it prints goes out whatever the terminal is, and a warning is one line."""
     sys.stdout, sys.stderr = _outlet(sys.stdout, 1), _outlet(sys.stderr, 2)
     warnings.showwarning = _warn
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound on pixels says it in our words
+    # Pillow's warning of many pixels, which our bound says in our words; by its text, for Pillow takes time to load.
+    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
     sys.exit(run())

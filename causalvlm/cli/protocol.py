@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 import cdc
-from causalvlm.cli.methods import SetOption, configure, settings_of
+from causalvlm.cli.methods import SetOption, check_method, configure, settings_of
 from causalvlm.cli.output import (
     BackboneOption,
     DeviceOption,
@@ -22,6 +22,7 @@ from causalvlm.cli.output import (
     RootOption,
     check_json,
     console,
+    say_first,
     write_result,
 )
 from causalvlm.datasets import load_dataset
@@ -85,6 +86,10 @@ def protocol(
     Example: causalvlm protocol base-to-new --datasets picto/mammals picto/vehicles --seeds 1 2 3 --out out/grid
     """
     check_json(json, force=force)
+    numbers, wanted = _numbers("--seeds", seeds), None if shots is None else _numbers("--shots", shots)
+    for method in _words(methods):
+        check_method(method)
+    say_first(f"running {name} on {', '.join(_words(datasets))}")
     chosen = labelled_methods(_words(methods), settings or ())
     training = {label: cdc.default_training(backbone, config) for label, config in chosen.items()}
     if epochs is not None:
@@ -95,8 +100,8 @@ def protocol(
         chosen,
         backbone,
         out=out,
-        seeds=_numbers("--seeds", seeds),
-        shots=None if shots is None else _numbers("--shots", shots),
+        seeds=numbers,
+        shots=wanted,
         training=training,
         settings=cdc.FitSettings(allow_fewer=allow_fewer),
         reference=reference,

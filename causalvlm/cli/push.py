@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import cdc
-from causalvlm.cli.output import ForceOption, JsonOption, check_json, console, write_result
+from causalvlm.cli.output import ForceOption, JsonOption, check_adapter, check_json, console, say_first, write_result
 from causalvlm.errors import InputError
 from cdc.records import restore
 
@@ -23,8 +23,13 @@ def push(
     json: JsonOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Push an adapter to the model hub, with the token of `hf auth login` or of HF_TOKEN."""
+    """Push an adapter to the model hub, with the token of `hf auth login` or of HF_TOKEN.
+
+    Example: causalvlm push adapter/ somebody/otters
+    """
     check_json(json, force=force)
+    check_adapter(adapter)
+    say_first(f"pushing {adapter} to {repository}")
     loaded = cdc.load_adapter(adapter)
     scores = None if evaluation is None else _read_scores(evaluation, loaded.card)
     pushed = loaded.push_to_hub(

@@ -48,6 +48,7 @@ def diagnose(
     model: Model | None = None,
     reference: Mapping[str, str] | None = None,
     pixels: bool | None = None,
+    concepts: bool = False,
     graph: CausalGraph | None = None,
     settings: Mapping[str, Setting] | None = None,
     causes: bool = True,
@@ -67,8 +68,9 @@ def diagnose(
         reference: for each factor the level to compare with; by default the middle one of measured thirds, else the
             one with most images, and among equals the one with the highest accuracy.
         pixels: ask about factors that need no label too: measured from the images (brightness, sharpness, a watermark,
-            ...), concepts in words as the model sees them, clusters of embeddings; by default if no labelled one is
-            given.
+            ...), and clusters of embeddings; by default if no labelled one is given.
+        concepts: with them, about concepts in words as the model itself sees them (indoors, at night, ...). That their
+            wordings agree does not show that the model knows them: it is for looking, not for claims.
         graph: of the data, with a node for every factor, for the class (``Y``) and for the answer (``Y_hat``); by
             default the paper's, `data_graph`.
         settings: how factors are set in the images, by name, beside those that are known: factors measured from pixels
@@ -100,7 +102,7 @@ def diagnose(
     """
     table, model = _answers(data, backbone, adapter, model)
     rng = generator(rng)
-    columns = _columns(table, model, pixels=pixels, folds=folds, rng=rng, progress=progress)
+    columns = _columns(table, model, pixels=pixels, concepts=concepts, folds=folds, rng=rng, progress=progress)
     _require_factors(columns)
     chosen, table = _references(columns, reference or {}), columns.table
     answers = Answers.of(table)
@@ -164,16 +166,17 @@ def _columns(
     model: Model | None,
     *,
     pixels: bool | None,
+    concepts: bool,
     folds: int,
     rng: np.random.Generator,
     progress: bool,
 ) -> Columns:
-    """The labelled factors and, where they are wanted, those that need no label: pixels, concepts and clusters."""
-    if pixels is False or (pixels is None and table.factors):
+    """The labelled factors and, where they are wanted, those that need no label."""
+    if pixels is False or (pixels is None and table.factors and not concepts):
         return labelled_columns(table)
     columns = pixel_columns(table, folds=folds, rng=rng, progress="measuring pixels" if progress else None)
     found = [cluster_columns(columns.table, folds=folds, rng=rng)]
-    if model is not None and model.backbone is not None:
+    if concepts and model is not None and model.backbone is not None:
         found.insert(0, concept_columns(columns.table, model.backbone, folds=folds, rng=rng))
     return join_columns(columns, *found)
 

@@ -241,7 +241,7 @@ class _First:
             return -float(log_softmax(np.exp(log_scale) * start + frequencies, axis=1)[rows, codes].sum())
 
         bounds = (-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
-        return math.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x)
+        return math.exp(minimize_scalar(surprise, bounds=bounds, method="bounded").x)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _best(pairs: Mapping[tuple[int, int], list[Part]], f: int, codes: Codes, assigned: Codes) -> int:

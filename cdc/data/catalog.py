@@ -103,9 +103,10 @@ def load_dataset(
 
     Args:
         name_or_path: a name of `CATALOG` in any spelling of case and hyphens, a folder, or a CSV file; a folder named
-            like a data set is reached as ``./caltech101``.
+            like a data set is reached as ``./caltech101`` or ``caltech101/``.
         root: for a name, the folder that holds the data sets, by default the one named by the environment variable
-            CAUSALVLM_DATA; for a CSV file, the folder that its files count from.
+            CAUSALVLM_DATA, or the current folder if that is not set and the data set lies there; for a CSV file, the
+            folder that its files count from.
         factors: a CSV file with a column file and one column per factor, or folder levels such as ``"domain/class"``.
 
     Raises:
@@ -140,6 +141,26 @@ def load_dataset(
     return to_dataset(listing, name=name, template=template)
 
 
+def check_place(name_or_path: str | Path, *, root: Path | None = None) -> None:
+    """Raise what `load_dataset` would where nothing has the name, without a look at what is there.
+
+    Raises:
+        InputError: if it is no name, folder or CSV file, or a name without a folder of data sets.
+
+    Example:
+        >>> check_place(Path())
+        >>> check_place("caltech102")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: data must be a folder ... Did you mean 'caltech101'? Known names: caltech101, ...
+    """
+    name = _catalog_name(name_or_path)
+    if name is not None:
+        _data_root(name, root)
+    elif not Path(name_or_path).exists():
+        _read_path(Path(name_or_path), None, None)
+
+
 def _factor_source(factors: str | Path | None) -> tuple[str | None, Path | None]:
     """Tell folder levels from a CSV file."""
     match factors:
@@ -154,11 +175,11 @@ def _factor_source(factors: str | Path | None) -> tuple[str | None, Path | None]
 
 
 def _catalog_name(name_or_path: str | Path) -> str | None:
-    """The catalog's spelling of a name; None for a path."""
-    if isinstance(name_or_path, Path):
+    """The catalog's spelling of a name; None for a path, as a folder with a slash behind it is."""
+    if isinstance(name_or_path, Path) or (name_or_path.endswith("/") and Path(name_or_path).is_dir()):
         return None
     spellings = {_plain(name): name for name in CATALOG}
-    return spellings.get(_plain(name_or_path))
+    return spellings.get(_plain(name_or_path.rstrip("/")))
 
 
 def _plain(name: str) -> str:
@@ -168,6 +189,8 @@ def _plain(name: str) -> str:
 def _data_root(name: str, root: Path | None) -> Path:
     if root is not None:
         return Path(root)
+    if DATA_VARIABLE not in os.environ and any(Path(folder).is_dir() for folder in CATALOG[name].folders):
+        return Path()  # it lies here, and nothing else can be meant
     if DATA_VARIABLE not in os.environ:
         raise InputError(
             f"a data set loaded by name needs the folder of the data sets; received {name!r} without one. Pass "
@@ -182,6 +205,16 @@ def _read_path(path: Path, root: Path | None, pattern: str | None) -> Listing:
         if pattern is not None:
             raise InputError(f"a CSV file names its factors in columns; received factors={pattern!r}. Leave it out.")
         return read_table(path, root=root)
+    _require_folder(path)
+    if root is not None:
+        raise InputError(
+            f"root goes with the name of a data set or with a CSV file; received root={str(root)!r} with the folder "
+            f"{str(path)!r}. Leave it out."
+        )
+    return read_folder(path, levels=parse_levels("class" if pattern is None else pattern))
+
+
+def _require_folder(path: Path) -> None:
     if not path.is_dir():
         close = difflib.get_close_matches(path.name.lower(), CATALOG, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -189,9 +222,3 @@ def _read_path(path: Path, root: Path | None, pattern: str | None) -> Listing:
             f"data must be a folder of images, a CSV file or the name of a data set; received {str(path)!r}, which is "
             f"none of these.{hint} Known names: {', '.join(CATALOG)}."
         )
-    if root is not None:
-        raise InputError(
-            f"root goes with the name of a data set or with a CSV file; received root={str(root)!r} with the folder "
-            f"{str(path)!r}. Leave it out."
-        )
-    return read_folder(path, levels=parse_levels("class" if pattern is None else pattern))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdc.data.dataset import Example
-from cdc.data.images import IMAGE_SUFFIXES, is_image
 from cdc.data.listing import OWN_SPLIT, SPLIT_NAMES, Listing, Split, refuse_ambiguous_names
+from cdc.data.places import IMAGE_SUFFIXES, is_image
 from cdc.errors import InputError
 
 CLASS_LEVEL = "class"

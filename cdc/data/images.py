@@ -11,9 +11,6 @@ from PIL import Image, ImageOps
 from cdc.errors import InputError
 from cdc.files import require_regular
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-"""Endings, in lower case, of the files that are taken for images."""
-
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """What a file may hold, whatever its name says: Pillow would hand others to programs beside it, EPS to Ghostscript."""
 
@@ -63,16 +60,6 @@ class UnreadableImageError(InputError):
 
     def __reduce__(self) -> tuple[type["UnreadableImageError"], tuple[Path, str]]:
         return UnreadableImageError, (self.path, self.reason)
-
-
-def is_image(path: Path) -> bool:
-    """Whether the name is that of a visible image file, whatever the case of its ending.
-
-    Example:
-        >>> is_image(Path("dog/1.JPG")), is_image(Path("dog/._1.jpg")), is_image(Path("dog/notes.txt"))
-        (True, False, False)
-    """
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(path: str | Path) -> Image.Image:

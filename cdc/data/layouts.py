@@ -124,7 +124,7 @@ def _list_split(name: str, folder: Path, images: Path, layout: SplitFile) -> Lis
         return replace(listing, split_source=f"{listing.split_source}, {verdict}")
     if layout.without is None:
         raise InputError(
-            f"{name} needs its split file {layout.file} in {folder}; found none. Fetch it from its publisher "
-            "(docs/data.md says where)."
+            f"{name} needs its split file {layout.file} in {folder}; found none. Fetch it from its publisher, the "
+            "authors of CoOp (Zhou et al., IJCV 2022)."
         )
     return _list_folders(images, layout.without)

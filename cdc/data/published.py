@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cdc.data.dataset import Example
 from cdc.data.folder import visible_folders
-from cdc.data.images import is_image
 from cdc.data.listing import Listing, Split
+from cdc.data.places import is_image
 from cdc.errors import InputError
 
 JSON_SPLITS: tuple[tuple[str, Split], ...] = (("train", "train"), ("val", "validation"), ("test", "test"))

@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +35,11 @@ class PixelBatch:
     unreadable: tuple[tuple[int, str], ...]
 
 
-def pixel_batches(rows: Sequence[int], render: Callable[[int], Tensor], *, batch_size: int) -> Iterator[PixelBatch]:
+def pixel_batches(rows: Iterable[int], render: Callable[[int], Tensor], *, batch_size: int) -> Iterator[PixelBatch]:
     """Render images in the order of `rows`, batch by batch; a batch of which nothing can be read is left out.
 
     Args:
-        rows: which images.
+        rows: which images; drawn a little in advance.
         render: makes the picture [3, height, width] of one.
         batch_size: images at once.
 
@@ -100,7 +100,7 @@ def pictures_at_once(batch_size: int | None, backbone: Backbone) -> int:
 
 
 def render_ahead(
-    keys: Sequence[Key], render: Callable[[Key], Tensor], *, ahead: int
+    keys: Iterable[Key], render: Callable[[Key], Tensor], *, ahead: int
 ) -> Iterator[tuple[Key, Tensor | UnreadableImageError]]:
     """Render pictures on threads (decoding and resizing release the interpreter lock), at most `ahead` in advance.
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from cdc.adapter import CARD, Adapter, load_adapter
+from cdc.adapter import Adapter, load_adapter
 from cdc.backbones.backbone import Backbone
 from cdc.card import AdapterCard, BackboneRecord, DataRecord, TrainingRecord
 from cdc.data.dataset import DEFAULT_TEMPLATE, Example, ImageDataset
@@ -26,6 +26,7 @@ from cdc.methods.registry import build_method
 from cdc.methods.schedule import TrainingConfig
 from cdc.progress import epoch_bar
 from cdc.provenance import provenance
+from cdc.saved import CARD
 from cdc.training.checkpoint import discard_checkpoints, of_rehearsal
 from cdc.training.loop import train
 from cdc.training.rehearsal import rehearse

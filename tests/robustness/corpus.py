@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from cdc.adapter import CARD, WEIGHTS
-from cdc.adapter import _checksum as checksum
+from cdc.saved import CARD, WEIGHTS, checksum
 
 FORMS = (
     ("PNG", "RGB"), ("PNG", "P"), ("PNG", "I;16"), ("PNG", "LA"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("GIF", "P"),

@@ -143,7 +143,8 @@ def judge(outcome: Outcome, said: str) -> str | None:
     command = outcome.case.arguments[0]
     lines = [line for line in outcome.error.splitlines() if line.strip()]
     warned = [line for line in lines if re.search(r"\w+Warning: ", line)]
-    told = sum(line.startswith("causalvlm: ") and "causalvlm: warning: " not in line for line in lines)
+    begun = [line for line in lines if line.startswith("causalvlm: ") and line.endswith(" ...")]
+    told = sum(line.startswith("causalvlm: ") and "causalvlm: warning: " not in line for line in lines) - len(begun)
     faults = {
         f"killed by a signal, or not over after {PATIENCE} s": outcome.status is None,
         f"a traceback: {lines[-1:]}": "Traceback (most recent call last)" in outcome.error,

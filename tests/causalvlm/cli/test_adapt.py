@@ -1,4 +1,4 @@
-"""`adapt`, `evaluate` and `predict` as a person types them."""
+"""`adapt`, and what it makes for `evaluate` and `predict`, as a person types them."""
 
 import json
 import shutil
@@ -7,6 +7,7 @@ import pytest
 
 import cdc
 from causalvlm.cli.main import run
+from causalvlm.cli.methods import BUILT_IN
 from cdc.files import in_use
 
 
@@ -33,6 +34,52 @@ def test_adapt_writes_an_adapter_and_the_promised_keys(adapted, tmp_path, tiny_c
     assert (result["method"], result["shots"], result["seed"], result["classes"]) == ("cdc", 4, 2, "all")
     assert result["backbone"] == str(tiny_clip_folder)
     assert {file.name for file in adapted.iterdir()} == {"card.json", "adapter.safetensors"}
+
+
+def test_settings_of_the_training_are_set_and_kept(adapted, colour_folder, tiny_clip_folder, tmp_path):
+    out = tmp_path / "other"
+    changed = {"training.batch_size": "3", "training.optimizer": "adamw", "training.drop_last": "true"}
+    pairs = [word for name, value in changed.items() for word in ("--set", f"{name}={value}")]
+    status = run(
+        ["adapt", str(colour_folder), "--backbone", str(tiny_clip_folder), "--shots", "4", "--epochs", "2", *pairs,
+         "--set", "training.views=2", "--set", "training.learning_rate=1", "--learning-rate", "0.5", "--out", str(out)]
+    )  # fmt: skip
+    assert status == 0
+    training = cdc.load_adapter(out).card.training
+    assert training.config == cdc.TrainingConfig(
+        epochs=2, batch_size=3, learning_rate=0.5, optimizer="adamw", drop_last=True, seed=1
+    )
+    assert training.views == 2
+    assert cdc.load_adapter(adapted).card.training.views == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "pair", "message"),
+    [
+        ("coop", "depth=3", "with a setting of 'coop' (context_tokens, training.epochs, training.batch_size, "),
+        ("coop", "training.seed=3", "received 'training.seed=3'"),
+        ("coop", "training.optimizer=lion", "optimizer of TrainingConfig must be"),
+        ("coop", "training.views=many", "a value of --set must be a int"),
+        ("coop", "training.batch_size=0", "batch_size must be at least 1"),
+        ("zero-shot", "training.epochs=3", "with a setting of 'zero-shot' (ensemble); received"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_those_there_are(method, pair, message, colour_folder, tmp_path, capsys):
+    words = ["adapt", str(colour_folder), "--method", method, "--set", pair, "--out", str(tmp_path / "out")]
+    assert run(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_methods_that_are_known_without_loading_them():
+    assert tuple(cdc.METHODS) == BUILT_IN
+
+
+def test_methods_lists_what_can_be_set_of_the_training(tmp_path, capsys):
+    assert run(["methods", "--json", str(tmp_path / "methods.json")]) == 0
+    assert "--set training.batch_size=32" in capsys.readouterr().out
+    found = json.loads((tmp_path / "methods.json").read_text())["methods"]
+    assert found["maple"]["training"]["training.epochs"] == 5
+    assert found["zero-shot"]["training"] == {}
 
 
 def test_evaluate_repeats_the_accuracy_of_adapt(adapted, colour_folder, tmp_path):
@@ -95,7 +142,7 @@ def test_a_mistake_is_one_line_and_exit_2(arguments, message, colour_folder, tin
     words = {"FOLDER": str(colour_folder), "OUT": str(tmp_path / "out"), "CLIP": str(tiny_clip_folder)}
     assert run([words.get(word, word) for word in arguments]) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
+    assert sum(not line.endswith(" ...") for line in captured.err.splitlines()) == 1
     assert message in captured.err
     assert "Traceback" not in captured.err
 
@@ -162,9 +209,9 @@ def test_the_same_command_finishes_after_a_kill_at_any_moment(command, tmp_path,
     out, result = tmp_path / "adapter", tmp_path / "adapt.json"
     places = [
         "cdc.training.fit.Adapter.save",  # trained, rehearsals included
-        "cdc.adapter.write_json",  # weights without a card
+        "cdc.saved.write_json",  # weights without a card
         "cdc.training.fit.discard_checkpoints",  # the adapter beside its checkpoint
-        "causalvlm.cli.adapt._evaluate",
+        "causalvlm.evaluation.evaluate",
         "causalvlm.cli.adapt.write_result",
     ]
     assert run(command) == 0

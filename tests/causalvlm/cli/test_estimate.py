@@ -178,7 +178,7 @@ def test_mistakes_are_one_line_and_status_2(folder, tmp_path, capsys, table, gra
     assert status == 2
     assert result is None
     assert words in captured.err
-    assert captured.err.count("\n") == 1
+    assert sum(not line.endswith(" ...") for line in captured.err.splitlines()) == 1
     assert "Traceback" not in captured.err
 
 
@@ -219,7 +219,7 @@ def test_mistakes_in_the_rows_are_one_line_too(tmp_path, capsys, rows, words):
     assert run(["estimate", str(tmp_path / "table.csv"), HIDDEN, *QUESTION]) == 2
     said = capsys.readouterr().err
     assert words in said
-    assert said.count("\n") == 1
+    assert sum(not line.endswith(" ...") for line in said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_mistakes_in_the_graph_are_one_line_too(folder, capsys, graph, words):
     assert run(["estimate", str(folder / "hidden.csv"), graph, *QUESTION]) == 2
     said = capsys.readouterr().err
     assert words in said
-    assert said.count("\n") == 1
+    assert sum(not line.endswith(" ...") for line in said.splitlines()) == 1
 
 
 def test_an_instrument(folder, tmp_path, capsys):

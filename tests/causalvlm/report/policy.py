@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 SHOWN = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "br", "div", "span", "code", "img",
          "figure", "figcaption", "details", "summary", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th",
-         "td"}  # fmt: skip
+         "td", "svg", "g", "path", "rect", "circle", "text"}  # fmt: skip
 """Tags that show something. None of them runs, fetches or sends anything by itself, but for the source of an image."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc.data.catalog import CATALOG, load_dataset
+from cdc.data.catalog import CATALOG, check_place, load_dataset
 from cdc.data.layouts import SplitFile
 from cdc.data.splits import few_shot, select_classes
 from cdc.errors import InputError
@@ -49,6 +49,41 @@ def test_caltech_without_its_split_file_is_divided_and_says_so(caltech: Path) ->
 @pytest.mark.parametrize("name", ["caltech101", "Caltech101", "caltech-101", "Caltech_101"])
 def test_names_in_any_spelling(caltech: Path, name: str) -> None:
     assert load_dataset(name, root=caltech).name == "caltech101"
+
+
+def test_a_slash_means_the_folder_where_there_is_one(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [
+        f"pacs/{domain}/{name}/{i}.jpg" for domain in ("photo", "cartoon") for name in ("cat", "dog") for i in "012"
+    ]
+    root = make_images(tmp_path / "data", files)
+    monkeypatch.delenv("CAUSALVLM_DATA", raising=False)
+    named = load_dataset("pacs", root=root)
+    assert load_dataset("pacs/", root=root).fingerprint == named.fingerprint
+    with pytest.raises(InputError, match=r"received 'pacs' without one. Pass root=..., or set CAUSALVLM_DATA"):
+        load_dataset("pacs")
+    monkeypatch.chdir(root)
+    assert load_dataset("pacs").fingerprint == named.fingerprint
+    assert load_dataset("pacs/", factors="domain/class").fingerprint == named.fingerprint
+    with pytest.raises(InputError, match="folder levels are known for pacs"):
+        load_dataset("pacs", factors="domain/class")
+
+
+def test_what_is_not_there_is_refused_without_a_look_at_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CAUSALVLM_DATA", raising=False)
+    for place in ("pets", "pets.csv", tmp_path / "pets"):
+        with pytest.raises(InputError) as refused:
+            check_place(place)
+        with pytest.raises(InputError) as loaded:
+            load_dataset(place)
+        assert str(refused.value) == str(loaded.value)
+    with pytest.raises(InputError, match="received 'dtd' without one"):
+        check_place("dtd")
+    check_place("dtd", root=tmp_path)
+    check_place(tmp_path)
 
 
 def test_the_other_folder_name_of_caltech(caltech: Path) -> None:

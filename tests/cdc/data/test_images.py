@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from cdc.data import images
-from cdc.data.images import UnreadableImageError, is_image, lend_image, read_image
+from cdc.data.images import UnreadableImageError, lend_image, read_image
+from cdc.data.places import IMAGE_SUFFIXES, is_image
 
 RED = (255, 0, 0)
 
@@ -284,7 +285,7 @@ def test_no_other_program_is_started_for_what_a_name_hides(tmp_path: Path, monke
 
 
 def test_every_ending_is_one_of_the_formats(tmp_path: Path) -> None:
-    for suffix in images.IMAGE_SUFFIXES:
+    for suffix in IMAGE_SUFFIXES:
         assert read_image(saved(Image.new("L", (4, 4), 9), tmp_path / f"a{suffix}")).size == (4, 4)
 
 
