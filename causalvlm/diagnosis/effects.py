@@ -165,7 +165,8 @@ class _Answer:
 def _ask(table: pd.DataFrame, graph: CausalGraph, name: str, control: str, seed: int) -> _Answer:
     said = FactorEffect(name, None, control, "", (), None, len(table))
     try:
-        estimand = identify(graph, node_of(name), PREDICTION)
+        unmeasured = [node for node in graph.observed if node not in table.columns]  # such as the image itself
+        estimand = identify(graph.hide(*unmeasured), node_of(name), PREDICTION)
         effect = _estimate(table, estimand, control, seed)
     except NotIdentifiedError as error:
         return _Answer(replace(said, refusal=_with_remedy(error)), table)
