@@ -11,7 +11,9 @@ from causalvlm.estimation.effect import Effect, estimate_contrast, question_of
 from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import check_columns, check_fixable
+from causalvlm.estimation.sampling import quantile
 from causalvlm.identification.estimands import Estimand
+from causalvlm.intervals import Z
 
 _REPEATS, _REPEATS_OF_MODELS = 10, 4  # models are dear, and a score is as normal as any other
 
@@ -47,9 +49,9 @@ class Case:
     repeats: int
 
     def estimate(self, problem: Problem) -> tuple[float, float]:
-        """Value and standard error by the same estimator of another problem."""
+        """Value and standard error by the same estimator of another problem; with few clusters as wide as t is."""
         found = estimate_contrast(problem, self.effect.estimator, rng=self.rng)
-        return found.value, found.standard_error
+        return found.value, found.standard_error * (quantile(problem.sampling.count) / Z)
 
 
 def open_case(
