@@ -11,9 +11,7 @@ from causalvlm.estimation.effect import Effect, estimate_contrast, question_of
 from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import check_columns, check_fixable
-from causalvlm.estimation.sampling import quantile
 from causalvlm.identification.estimands import Estimand
-from causalvlm.intervals import Z
 
 _REPEATS, _REPEATS_OF_MODELS = 10, 4  # models are dear, and a score is as normal as any other
 
@@ -51,7 +49,7 @@ class Case:
     def estimate(self, problem: Problem) -> tuple[float, float]:
         """Value and standard error by the same estimator of another problem; with few clusters as wide as t is."""
         found = estimate_contrast(problem, self.effect.estimator, rng=self.rng)
-        return found.value, found.standard_error * (quantile(problem.sampling.count) / Z)
+        return found.value, problem.sampling.widened(found.standard_error)
 
 
 def open_case(

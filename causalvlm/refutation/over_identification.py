@@ -10,9 +10,8 @@ from causalvlm.estimation.effect import estimate_contrast
 from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.problem import Problem, read_problem
 from causalvlm.estimation.roles import roles
-from causalvlm.estimation.sampling import EVEN, Sampling, quantile
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.identification.estimands import Estimand, Mediation
-from causalvlm.intervals import Z
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Found, Trial, Verdict, p_of_score
 
@@ -60,7 +59,7 @@ def difference(
         >>> difference(1.0, 0.0, np.array([1.0, -1.0]), np.array([-2.0, -5.0])).standard_error
         2.5
     """
-    return Difference(first - second, sampling.error(influence - other) * (quantile(sampling.count) / Z))
+    return Difference(first - second, sampling.widened(sampling.error(influence - other)))
 
 
 def judge(case: Case) -> tuple[Found, ...]:

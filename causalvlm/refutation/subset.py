@@ -5,8 +5,6 @@ from jaxtyping import Int
 
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.problem import Problem
-from causalvlm.estimation.sampling import quantile
-from causalvlm.intervals import Z
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.placebos import Estimate, Placebos
 from causalvlm.refutation.verdict import Found, Trial, Verdict, p_of_score
@@ -65,7 +63,7 @@ def judge(case: Case) -> tuple[Found, ...]:
         >>> judge(open_case(effect, table, rng=rng))[0].p_value
         1.0
     """
-    whole = case.effect.value, case.effect.standard_error * (quantile(case.problem.sampling.count) / Z)
+    whole = case.effect.value, case.problem.sampling.widened(case.effect.standard_error)
     try:
         found = halves(case.problem, case.estimate, whole, rng=case.rng, repeats=max(case.repeats // 3, 1))
     except OverlapError as error:
