@@ -66,7 +66,8 @@ def resampled_batches(
                [2., 2.]])
     """
     rows, size = len(cell), int(np.prod(shape))
-    codes, units = (np.arange(rows), rows) if sampling.codes is None else (sampling.codes, sampling.count)
+    codes = np.arange(rows) if sampling.codes is None else sampling.codes
+    units = sampling.count or rows
     whole = csr_array((sampling.weigh(np.ones(rows)), (codes, cell)), shape=(units, size))
     at_once = max(CELLS_AT_ONCE // max(size, units), 1)
     for start in range(0, DRAWS, at_once):

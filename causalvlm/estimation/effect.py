@@ -304,8 +304,8 @@ def estimate_effect(
         ('one-step', True)
     """
     held, learners = read_columns(columns or {}), Learners(outcome_model, treatment_model)
-    asked = {"treated": treated, "control": control, "cluster": cluster, "weights": weights}
-    problem = read_problem(table, estimand, columns=held, learners=learners, **asked)
+    drawn = {"cluster": cluster, "weights": weights}
+    problem = read_problem(table, estimand, treated=treated, control=control, columns=held, learners=learners, **drawn)
     name = choose(problem, estimator)
     fitted = _fit(problem, name, rng=generator(rng))
     arms, main = problem.arms, _main(problem.arms, fitted)

@@ -1,6 +1,7 @@
 """What the back-door estimators share: do-means by adjustment, and the propensity with the overlap that it shows."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -124,5 +125,6 @@ def propensity_of(problem: Problem, *, rng: np.random.Generator) -> Propensity:
         (100, 2)
     """
     columns, pair = (problem.covariates, problem.codes), problem.arms.pair
-    given = {"learners": problem.learners, "sampling": problem.sampling}
-    return problem.once("propensity", lambda: fit_propensity(*columns, pair=pair, rng=rng, **given))
+    learners, sampling = problem.learners, problem.sampling
+    fit = partial(fit_propensity, *columns, pair=pair, rng=rng, learners=learners, sampling=sampling)
+    return problem.once("propensity", fit)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.sparse import csr_array
 from scipy.stats import t as student
 
@@ -180,10 +180,17 @@ class Sampling:
     @cached_property
     def _members(self) -> csr_array:
         """A row for each cluster, with a one for each of its rows."""
-        rows = np.arange(len(self.codes))
-        return csr_array((np.ones(len(rows)), (self.codes, rows)), shape=(self.count, len(rows)))
+        codes = self._codes
+        rows = np.arange(len(codes))
+        return csr_array((np.ones(len(rows)), (codes, rows)), shape=(self.count, len(rows)))
 
-    def shuffled(self, *, within: Rows | None = None, rng: np.random.Generator) -> Rows:
+    @property
+    def _codes(self) -> Int[np.ndarray, " rows"]:
+        if self.codes is None:
+            raise ValueError("there are no clusters here")
+        return self.codes
+
+    def shuffled(self, *, within: Shaped[np.ndarray, " rows"] | None = None, rng: np.random.Generator) -> Rows:
         """A row for each row to take something from that has nothing to do with it: whole clusters change places.
 
         What hangs together in a cluster still does then, as the standard error expects. A cluster that is given to a
@@ -197,7 +204,7 @@ class Sampling:
             >>> Sampling(codes=np.array([0, 1, 0, 1, 2])).shuffled(rng=np.random.default_rng(1))
             array([4, 0, 4, 2, 1])
         """
-        codes = self.codes if self.codes is not None else np.arange(0)
+        codes = self._codes
         order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes)
         starts = np.cumsum(sizes) - sizes
         levels = np.zeros(len(sizes)) if within is None else within[order[starts]]
@@ -208,14 +215,14 @@ class Sampling:
         given = source[codes]
         return order[starts[given] + place % sizes[given]]
 
-    def constant(self, values: Rows) -> bool:
+    def constant(self, values: Shaped[np.ndarray, " rows"]) -> bool:
         """Whether no cluster has two of these values.
 
         Example:
             >>> Sampling(codes=np.array([0, 0, 1])).constant(np.array([5, 5, 7]))
             True
         """
-        return self.codes is not None and len(np.unique(self.codes + 1j * values)) == self.count
+        return len(np.unique(self._codes + 1j * values)) == self.count
 
     def to_record(self) -> dict[str, object] | None:
         """Plain data for JSON; None if there is nothing to say.
@@ -311,7 +318,7 @@ def read_sampling(
     _require_columns(table, used, cluster, weights)
     if weights is not None:
         kept = _counted(table, weights)
-        table = table if kept.all() else table[kept].reset_index(drop=True)
+        table = table if kept.all() else table.iloc[np.flatnonzero(kept)].reset_index(drop=True)
     found = Sampling(cluster, weights).on(table)
     if found.count is not None and found.count < FEWEST_CLUSTERS:
         raise InputError(
@@ -350,7 +357,7 @@ def _require_columns(table: pd.DataFrame, used: Sequence[str], cluster: str | No
                 f"{argument}= must name a column that plays no other part; received {name!r}, which does. Copy it "
                 "under another name if that is meant."
             )
-        if missing := int(table[name].isna().sum()):
+        if missing := int(table[name].isna().to_numpy().sum()):
             raise InputError(
                 f"{argument}= must name a column without missing values; received {missing} in {name!r}. Drop those "
                 "rows, or fill them."
@@ -359,7 +366,7 @@ def _require_columns(table: pd.DataFrame, used: Sequence[str], cluster: str | No
 
 def _counted(table: pd.DataFrame, name: str) -> Bool[np.ndarray, " _"]:
     """Which rows have a weight."""
-    values = table[name]
+    values = np.zeros(0) if is_nominal(table, name) else table[name].to_numpy(dtype=float)
     if is_nominal(table, name):
         wrong = "text"
     else:
@@ -370,4 +377,4 @@ def _counted(table: pd.DataFrame, name: str) -> Bool[np.ndarray, " _"]:
             f"{name!r}. Correct them, or leave weights= out."
         )
     check_columns(table, [name])
-    return (values > 0).to_numpy()
+    return values > 0

@@ -276,33 +276,28 @@ def _instrument(problem: Problem) -> tuple[Scenario, ...]:
     """The effect is zero where the slope of Y on Z is, given the covariates (Cinelli, Hazlett, "... IV", 2022)."""
     parts, width = problem.roles, problem.covariates.shape[1]
     design = np.hstack([np.ones((problem.rows, 1)), problem.covariates, problem.instrument])
-    root, clustered = problem.sampling.root, problem.sampling.count is not None
-    line = _Line(root(design), root(problem.outcome), np.eye(width + 2)[-1])
+    line = _Line(problem.sampling.root(design), problem.sampling.root(problem.outcome), np.eye(width + 2)[-1])
     slope, name = line.slope(), parts.instruments[0]
     ends = f"{name} given the covariates", f"{parts.outcome} given these and {name}"
-    error = line.error(problem.sampling) if clustered else slope.scale / np.sqrt(slope.degrees)
-    numbers = line.value, float(error), 0.0, {}
-    return (Scenario("a hidden cause", ends, (Link(slope, 0, 1),), *numbers),)
+    error = slope.scale / np.sqrt(slope.degrees) if problem.sampling.codes is None else line.error(problem.sampling)
+    return (Scenario("a hidden cause", ends, (Link(slope, 0, 1),), line.value, float(error), 0.0, {}),)
 
 
 def _front_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]) -> tuple[Scenario, ...]:
     root, parts = problem.sampling.root, problem.roles
     given, mediator, outcome = root(problem.given), root(problem.mediator), root(problem.outcome)
     both = np.hstack([given, mediator])
-    beside = np.zeros(mediator.shape[1])
     slopes = pseudo_inverse(both.T @ both) @ (both.T @ outcome)
     index = mediator @ slopes[given.shape[1] :]
     moved = shift @ (pseudo_inverse(given.T @ given) @ (given.T @ mediator))
     first = _Line(given, index, shift)
     second = _Line(both, outcome, np.concatenate([np.zeros_like(shift), moved]))
-    direct = _Line(both, outcome, np.concatenate([shift, beside]))
-
+    direct = _Line(both, outcome, np.concatenate([shift, np.zeros(mediator.shape[1])]))
     cause = parts.treatment
     through, response = f"the mediator given {cause}", f"{parts.outcome} given both"
     one, two = first.slope(), second.slope()
     variances = one.scale**2 / one.degrees, two.scale**2 / two.degrees
-    names = _covariates(problem)
-    ends_of = {name: (first.benchmark(columns), second.benchmark(columns)) for name, columns in names.items()}
+    ends_of = {name: (first.benchmark(at), second.benchmark(at)) for name, at in _covariates(problem).items()}
     value, error = effect.value, problem.sampling.widened(effect.standard_error)
     past = direct.value**2 / direct.slope().scale ** 2
     return (
@@ -355,8 +350,7 @@ class _Line:
 
     def error(self, sampling: Sampling) -> float:
         """Standard error of `value` by clusters, of columns that the roots of the weights are in."""
-        residual = self.response - self.design @ (self._inverse @ (self.design.T @ self.response))
-        sums = sampling.sums(residual * (self.design @ (self._inverse @ self.weights)))
+        sums = sampling.sums(self._residual * (self.design @ (self._inverse @ self.weights)))
         return sampling.widened(float(np.sqrt(correction(sampling.count) * (sums @ sums))))
 
     def benchmark(self, columns: slice) -> tuple[float, float]:
@@ -371,12 +365,15 @@ class _Line:
 
     def left(self) -> float:
         """Residual sum of squares."""
-        residual = self.response - self.design @ (self._inverse @ (self.design.T @ self.response))
-        return float(residual @ residual)
+        return float(self._residual @ self._residual)
 
     def spread(self) -> float:
         """Variance of the combination for a residual variance of one: one over the squares that carry it."""
         return float(self.weights @ self._inverse @ self.weights)
+
+    @cached_property
+    def _residual(self) -> Float[np.ndarray, " rows"]:
+        return self.response - self.design @ (self._inverse @ (self.design.T @ self.response))
 
     @cached_property
     def _inverse(self) -> Float[np.ndarray, "_ _"]:

@@ -185,7 +185,7 @@ def _moments(
     sampling: Sampling,
 ) -> Moments:
     """Of columns that the roots of the weights are in."""
-    sums = (sampling.sums(basis * one[:, None]) for one in (residual, own_x))
+    sums = sampling.sums(basis * residual[:, None]), sampling.sums(basis * own_x[:, None])
     return Moments(*sums, step, sampling.count)
 
 
