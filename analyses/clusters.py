@@ -1,7 +1,7 @@
 """How often 95 per cent intervals hold the truth where rows lie in clusters, with cluster= and without it.
 
-Sixty clusters of twenty rows; half of the variance of every cause is shared by the rows of a cluster. Refuters are tried
-on such tables too.
+Sixty clusters of twenty rows; half of the variance of every cause is shared by the rows of a cluster. Refuters are
+tried on such tables too.
 
 Run:    OMP_NUM_THREADS=1 python analyses/clusters.py            (about 15 minutes on one core)
         OMP_NUM_THREADS=1 python analyses/clusters.py --smoke    (a few seconds, writes nothing)
