@@ -393,7 +393,21 @@ def _signed(value: float) -> str:
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def clusters() -> str:
+    """Coverage of intervals where rows lie in clusters, and what refuters made of such tables."""
+    results = _read(RESULTS / "clusters.json")
+    lines = _head("estimator", "coverage with `cluster=`", "without", "error, claimed with / without / found", "alarms")
+    for name, row in results["coverage"].items():
+        aware, naive, judged = row["with"], row["without"], results["refuters"].get(name)
+        errors = f"{aware['standard_error']:.3f} / {naive['standard_error']:.3f} / {row['deviation']:.3f}"
+        shown = [f"{one['coverage']:.3f} ({one['low']:.2f} to {one['high']:.2f})" for one in (aware, naive)]
+        alarms = "-" if judged is None else f"{judged['with']} / {judged['without']} of {judged['calls']}"
+        lines.append("| " + " | ".join([f"`{name}`", *shown, errors, alarms]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "clusters": clusters,
     "pacs-generalization": partial(transfer, "pacs_generalization"),
     **{
         f"picto-base-to-new-{group.replace(' ', '-')}": partial(_grid, "picto_base_to_new", group=group)

@@ -66,6 +66,12 @@ def estimate(
         typer.Option(metavar="COLUMN...", help="Columns that hold the mediator, such as 'S_*' or S=S_0; repeatable."),
     ] = None,
     part: PartOption = "indirect",
+    cluster: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Rows of one cluster, such as a video, are not independent.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="How many others each row stands for; any unit.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of folds, bootstrap and permutations.")] = 0,
     refute: Annotated[bool, typer.Option("--refute", help="Try to refute the effect.")] = False,
     json: JsonOption = None,
@@ -100,7 +106,15 @@ def estimate(
     rng = np.random.default_rng(seed)
     try:
         effect = estimate_effect(
-            data, estimand, rng=rng, estimator=estimator, treated=treated, control=control, columns=columns
+            data,
+            estimand,
+            rng=rng,
+            estimator=estimator,
+            treated=treated,
+            control=control,
+            columns=columns,
+            cluster=cluster,
+            weights=weights,
         )
     except OverlapError as error:
         _refuse(json, question, str(error), error, force=force)
@@ -276,6 +290,7 @@ def _print_effect(effect: "Effect") -> None:
         f"   {100 * CONFIDENCE:.0f} % interval [{effect.low:.6g}, {effect.high:.6g}]",
         *(f"  mean under do({level}): {mean:.6g}" for level, mean in effect.do_means.items()),
         f"  {effect.estimator}, {effect.n} rows, {effect.effective_sample_size:.0f} effective{through}",
+        *([] if effect.sampling.even else [f"  {effect.sampling.text()}"]),
         *(f"  warning: {warning}" for warning in effect.warnings),
     ]
     for line in lines:
@@ -308,7 +323,8 @@ def _refute(
         free, given = {*estimand.mediators}, {estimand.treatment, *estimand.covariates}
     if isinstance(estimand, Instrument):
         free, given = {estimand.instrument}, {*estimand.covariates}
-    others = set(present) - free - given - {estimand.treatment, estimand.outcome}
+    drawn = {effect.sampling.cluster, effect.sampling.weight}
+    others = set(present) - free - given - {estimand.treatment, estimand.outcome} - drawn
     suspects = sorted(node for node in others if free and graph.d_separated(node, free, given=given))
     say = console()
     with say.status("trying to refute the effect"):  # shown on a terminal only

@@ -30,7 +30,7 @@ CONTRADICTION = 0.01
 """Two estimates of one effect contradict each other below this p-value [ours]."""
 
 HOW = {
-    "back-door": "with class and other factors held fixed",
+    "back-door": "with the class and what else is listed held fixed",
     "edited": "in the same images, edited",
     "re-rendered": "in the same pictures, drawn again",
 }

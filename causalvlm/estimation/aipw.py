@@ -8,6 +8,7 @@ from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, Propensity, propensity_of
+from causalvlm.estimation.sampling import EVEN, Sampling
 
 
 def augmented(
@@ -17,6 +18,7 @@ def augmented(
     outcome: Float[np.ndarray, " rows"],
     *,
     learners: Learners = NO_LEARNERS,
+    sampling: Sampling = EVEN,
 ) -> Adjusted:
     """AIPW with cross-fitting: consistent if either the propensity or the outcome regression is right.
 
@@ -33,12 +35,12 @@ def augmented(
     """
     arms = np.arange(propensity.probabilities.shape[1])
     regressions = candidates(adjusting(adjustment.shape[1], int(np.bincount(treatment).min())), learners.outcome)
-    judged = cross_fit_arms(regressions, adjustment, treatment, outcome, propensity.assigned)
+    judged = cross_fit_arms(regressions, adjustment, treatment, outcome, propensity.assigned, sampling)
     mu = judged.predictions
     weights = (treatment[:, None] == arms) / propensity.probabilities
-    weights = weights / weights.mean(0)
+    weights = weights / sampling.mean(weights)
     uncentred = mu + weights * (outcome[:, None] - mu)
-    means = uncentred.mean(0)
+    means = sampling.mean(uncentred)
     return Adjusted(means, uncentred - means, (*propensity.notes, *judged.notes("model of the outcome")))
 
 
@@ -54,6 +56,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(read_problem(table, BackDoor("X", "Y", ("U",))), rng=rng).means.shape
         (2, 1)
     """
-    propensity = propensity_of(problem, rng=rng)
-    fitted = augmented(propensity, problem.covariates, problem.codes, problem.outcome, learners=problem.learners)
-    return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, fitted.notes)
+    propensity, columns = propensity_of(problem, rng=rng), (problem.covariates, problem.codes, problem.outcome)
+    fitted = augmented(propensity, *columns, learners=problem.learners, sampling=problem.sampling)
+    numbers = fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, fitted.notes
+    return from_overlap(*numbers, sampling=problem.sampling)

@@ -12,10 +12,11 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import fminbound, root_scalar
-from scipy.special import chdtrc, chdtri
+from scipy.special import chdtrc, chdtri, fdtri
 
 from causalvlm.errors import OverlapError
-from causalvlm.intervals import CONFIDENCE, Z
+from causalvlm.estimation.sampling import correction, quantile
+from causalvlm.intervals import CONFIDENCE
 
 WEAK_F = 10.0
 """Below this effective F an estimate is drawn towards the confounded association (Staiger, Stock 1997)."""
@@ -33,6 +34,8 @@ class Moments:
             instrument may be a combination of others.
         treatment: of the instruments with the treatment.
         step: about the standard error; slopes are tried from the estimate on, the farther the less densely.
+        clusters: their number, if each product is the sum over one; the interval is then that of an F of G - 1 degrees
+            of freedom, with the factor G / (G - 1) (Cameron, Miller, Journal of Human Resources 50, 2015).
 
     Example:
         >>> z, noise = np.random.default_rng(0).normal(size=(2, 500, 1))
@@ -44,6 +47,7 @@ class Moments:
     residual: Float[np.ndarray, "rows _"]
     treatment: Float[np.ndarray, "rows _"]
     step: float
+    clusters: int | None = None
 
     def interval(self) -> tuple[float, float] | None:
         """Both ends of the slopes that are not rejected, less the estimate; infinite if endless, None if there is none.
@@ -55,7 +59,7 @@ class Moments:
         """
         if not self.step:  # nothing is left: the estimate is exact
             return 0.0, 0.0
-        limit = float(chdtri(self.residual.shape[1], 1 - CONFIDENCE))
+        limit = self._limit()
         inside = np.flatnonzero(self._statistic(_ANGLES) <= limit)
         if not len(inside):
             return None
@@ -69,6 +73,12 @@ class Moments:
         brackets = _ANGLES[first - 1 : first + 1], _ANGLES[last : last + 2]
         low, high = (root_scalar(excess, bracket=ends.tolist()).root for ends in brackets)
         return float(self.step * np.tan(low)), float(self.step * np.tan(high))
+
+    def _limit(self) -> float:
+        count = self.residual.shape[1]
+        if self.clusters is None:
+            return float(chdtri(count, 1 - CONFIDENCE))
+        return correction(self.clusters) * count * float(fdtri(count, self.clusters - 1, CONFIDENCE))
 
     def p_one_slope(self) -> float:
         """p-value of all moments vanishing at one slope: Hansen's J, the least statistic over all slopes.
@@ -128,7 +138,7 @@ def slope_interval(
     """
     found = moments.interval()
     if found is None:
-        half = Z * error
+        half = quantile(moments.clusters) * error
         return (value - half, value + half), (
             f"no one slope suits all {moments.residual.shape[1]} columns of the instrument, so that some are none: the "
             "interval is only that of the standard error. Use them one by one, or refute the effect.",

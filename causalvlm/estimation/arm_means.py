@@ -1,7 +1,8 @@
 """Outcome regressions with one column of predictions per treatment level, from models of any kind."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,13 +18,21 @@ from causalvlm.estimation.nuisance import (
     Predict,
     least_squares,
 )
+from causalvlm.estimation.sampling import EVEN, Sampling, Weights
 
 _RIDGES = (0.0, 10.0, 30.0, 100.0, 300.0)
 
 Codes = Int[np.ndarray, " _"]
 Outcome = Float[np.ndarray, " _"]
-FitArms = Callable[[Matrix, Codes, Outcome, int], Predict]
-"""From features, levels, outcomes and the number of levels to predictions, a column per level."""
+
+
+@runtime_checkable
+class FitArms(Protocol):
+    """From features, levels, outcomes, the number of levels and weights of the rows to predictions, one per level."""
+
+    def __call__(self, features: Matrix, codes: Codes, outcome: Outcome, arms: int, weights: Weights = None) -> Predict:
+        """Fit it."""
+        ...
 
 
 def separate(fit: FitMean) -> FitArms:
@@ -39,8 +48,11 @@ def separate(fit: FitMean) -> FitArms:
     return partial(_fit_separate, fit)
 
 
-def _fit_separate(fit: FitMean, features: Matrix, codes: Codes, outcome: Outcome, arms: int) -> Predict:
-    fits = [fit(features[codes == arm], outcome[codes == arm, None]) for arm in range(arms)]
+def _fit_separate(
+    fit: FitMean, features: Matrix, codes: Codes, outcome: Outcome, arms: int, weights: Weights = None
+) -> Predict:
+    rows = [codes == arm for arm in range(arms)]
+    fits = [fit(features[own], outcome[own, None], None if weights is None else weights[own]) for own in rows]
     return lambda values: np.hstack([one(values) for one in fits])
 
 
@@ -57,9 +69,11 @@ def joint(fit: FitMean) -> FitArms:
     return partial(_fit_joint, fit)
 
 
-def _fit_joint(fit: FitMean, features: Matrix, codes: Codes, outcome: Outcome, arms: int) -> Predict:
+def _fit_joint(
+    fit: FitMean, features: Matrix, codes: Codes, outcome: Outcome, arms: int, weights: Weights = None
+) -> Predict:
     levels = np.eye(arms)[:, 1:]
-    one = fit(np.hstack([features, levels[codes]]), outcome[:, None])
+    one = fit(np.hstack([features, levels[codes]]), outcome[:, None], weights)
 
     def predict(values: Matrix) -> Matrix:
         return np.hstack([one(np.hstack([values, np.tile(level, (len(values), 1))])) for level in levels])
@@ -73,6 +87,7 @@ def cross_fit_arms(
     treatment: Codes,
     outcome: Outcome,
     assigned: Codes,
+    sampling: Sampling = EVEN,
 ) -> Judged:
     """Out-of-fold predictions of the outcome at every level, by the best candidate or combination.
 
@@ -82,6 +97,7 @@ def cross_fit_arms(
         treatment: the level of each row; zeros for one regression of all rows.
         outcome: Y.
         assigned: fold of each row.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> from causalvlm.estimation.nuisance import least_squares
@@ -94,11 +110,11 @@ def cross_fit_arms(
     arms, every = int(treatment.max()) + 1, np.arange(len(outcome))
 
     def fold(fits: Sequence[FitArms], train: Codes, held: Codes) -> list[Matrix]:
-        seen = features[train], treatment[train], outcome[train], arms
+        seen = features[train], treatment[train], outcome[train], arms, sampling.at(train)
         return [fit(*seen)(features[held]) for fit in fits]
 
     target = Mean(outcome, treatment, lambda mu: mu[:, every, treatment])
-    return cross_fit(regressions, fold, target, features, assigned)
+    return cross_fit(regressions, fold, target, features, assigned, sampling)
 
 
 def adjusting(width: int, smallest_arm: int) -> Sequence[FitArms]:

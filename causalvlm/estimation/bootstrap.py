@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from causalvlm.estimation.sampling import Sampling
 
 DRAWS = 2000
 
@@ -25,7 +28,7 @@ def multinomial_tables(
     occupied = counts > 0
     total = counts.sum()
     tables = np.zeros((draws, *counts.shape))
-    tables[:, occupied] = rng.multinomial(int(total), counts[occupied] / total, size=draws)
+    tables[:, occupied] = rng.multinomial(round(float(total)), counts[occupied] / total, size=draws)
     return tables
 
 
@@ -41,6 +44,35 @@ def multinomial_batches(
     at_once = max(CELLS_AT_ONCE // counts.size, 1)
     for start in range(0, DRAWS, at_once):
         yield multinomial_tables(counts, rng=rng, draws=min(at_once, DRAWS - start))
+
+
+def resampled_batches(
+    cell: Int[np.ndarray, " rows"], shape: tuple[int, ...], sampling: Sampling, *, rng: np.random.Generator
+) -> Iterator[Float[np.ndarray, "_ ..."]]:
+    """`DRAWS` tables of weighted rows, from as many clusters, or rows, as there are, drawn with replacement.
+
+    Args:
+        cell: the place of each row in a flat table.
+        shape: of the table.
+        sampling: clusters and weights of the rows; each row is a cluster if there are none.
+        rng: draws the clusters.
+
+    Example:
+        >>> sampling = Sampling(codes=np.array([0, 0, 1]))
+        >>> tables = next(resampled_batches(np.array([0, 1, 1]), (2,), sampling, rng=np.random.default_rng(0)))
+        >>> np.unique(tables, axis=0)
+        array([[0., 2.],
+               [1., 2.],
+               [2., 2.]])
+    """
+    rows, size = len(cell), int(np.prod(shape))
+    codes = np.arange(rows) if sampling.codes is None else sampling.codes
+    units = sampling.count or rows
+    whole = csr_array((sampling.weigh(np.ones(rows)), (codes, cell)), shape=(units, size))
+    at_once = max(CELLS_AT_ONCE // max(size, units), 1)
+    for start in range(0, DRAWS, at_once):
+        times = rng.multinomial(units, np.full(units, 1 / units), size=min(at_once, DRAWS - start))
+        yield (times @ whole).reshape(-1, *shape)
 
 
 def left_out(kept: int) -> tuple[str, ...]:

@@ -9,6 +9,9 @@ from jaxtyping import Bool, Float
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.overlap import Overlap, auc, kish
 from causalvlm.estimation.sample import Levels
+from causalvlm.estimation.sampling import EVEN, Sampling
+
+_TINY = float(np.finfo(float).tiny)  # in place of an empty cell's count, which nothing is divided by that is not zero
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Cells:
             value), one per class for a categorical one (its indicator).
         finest: counts split by the outcome's value, axes c, x, s, y, when it takes few values; else None.
         scores: what each outcome value contributes to `sums`, axes y, k; None with `finest`.
+        squares: sums of the squares of the rows' weights in each cell; None if they have none.
 
     Example:
         >>> Cells(np.ones((1, 2, 2)), np.zeros((1, 2, 2, 1)), None, None).counts.sum()
@@ -33,12 +37,19 @@ class Cells:
     sums: Float[np.ndarray, "_ _ _ _"]
     finest: Float[np.ndarray, "_ _ _ _"] | None
     scores: Float[np.ndarray, "_ _"] | None
+    squares: Float[np.ndarray, "_ _ _"] | None = None
 
 
 def count_cells(
-    stratum: Levels, treatment: Levels, mediator: Levels, outcome: Levels | Float[np.ndarray, " rows"], *, nominal: bool
+    stratum: Levels,
+    treatment: Levels,
+    mediator: Levels,
+    outcome: Levels | Float[np.ndarray, " rows"],
+    *,
+    nominal: bool,
+    sampling: Sampling = EVEN,
 ) -> Cells:
-    """Count rows by cell; a numeric outcome with many values keeps its sums only.
+    """Count rows, or add up their weights, by cell; a numeric outcome with many values keeps its sums only.
 
     Args:
         stratum: joint levels of the covariates.
@@ -46,6 +57,7 @@ def count_cells(
         mediator: joint levels of the mediators.
         outcome: levels, or numbers when there are too many values to count.
         nominal: whether the outcome's levels are classes rather than numbers.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> one, two = Levels("", np.zeros(2, dtype=int), ("all",)), Levels("X", np.array([0, 1]), (0, 1))
@@ -55,14 +67,17 @@ def count_cells(
     shape = (len(stratum.labels), len(treatment.labels), len(mediator.labels))
     cell = np.ravel_multi_index((stratum.codes, treatment.codes, mediator.codes), shape)
     size = int(np.prod(shape))
+    weights = sampling.weights
+    squares = None if weights is None else np.bincount(cell, weights**2, minlength=size).reshape(shape)
     if not isinstance(outcome, Levels):
-        counts = np.bincount(cell, minlength=size).astype(float).reshape(shape)
-        sums = np.bincount(cell, weights=outcome, minlength=size).reshape(*shape, 1)
-        return Cells(counts, sums, None, None)
+        counts = np.bincount(cell, weights, minlength=size).astype(float).reshape(shape)
+        sums = np.bincount(cell, weights=sampling.weigh(outcome), minlength=size).reshape(*shape, 1)
+        return Cells(counts, sums, None, None, squares)
     values = len(outcome.labels)
     scores = np.eye(values) if nominal else outcome.numbers()[:, None]
-    finest = np.bincount(cell * values + outcome.codes, minlength=size * values).astype(float).reshape(*shape, values)
-    return Cells(finest.sum(-1), finest @ scores, finest, scores)
+    place = cell * values + outcome.codes
+    finest = np.bincount(place, weights, minlength=size * values).astype(float).reshape(*shape, values)
+    return Cells(finest.sum(-1), finest @ scores, finest, scores, squares)
 
 
 def cell_means(cells: Cells) -> Float[np.ndarray, "_ _ _ _"]:
@@ -72,7 +87,7 @@ def cell_means(cells: Cells) -> Float[np.ndarray, "_ _ _ _"]:
         >>> cell_means(Cells(np.full((1, 1, 1), 2.0), np.full((1, 1, 1, 1), 3.0), None, None)).item()
         1.5
     """
-    return cells.sums / np.maximum(cells.counts, 1.0)[..., None]
+    return cells.sums / np.maximum(cells.counts, _TINY)[..., None]
 
 
 def needed(counts: Float[np.ndarray, "_ _ _"]) -> Bool[np.ndarray, "_ _ _"]:
@@ -104,7 +119,7 @@ def require_cells(cells: Cells, stratum: Levels, treatment: Levels, mediator: Le
     c, x, s = np.argwhere(empty)[0]
     where = [f"{mediator.name}={mediator.labels[s]!r}"] * (len(mediator.labels) > 1)
     where += [f"{stratum.name}={stratum.labels[c]!r}"] * (len(stratum.labels) > 1)
-    rows = int(cells.counts[c, :, s].sum())
+    rows = round(cells.counts[c, :, s].sum())
     raise OverlapError(
         f"every level of {treatment.name!r} must occur with every level of the mediator or stratum; received no row "
         f"with {treatment.name}={treatment.labels[x]!r} and {' and '.join(where)} (0 of {rows}; {int(empty.sum())} "
@@ -121,10 +136,10 @@ def front_door_overlap(cells: Cells, pair: tuple[int, int]) -> Overlap:
         >>> front_door_overlap(cells, (1, 0)).auc
         0.5
     """
-    mediator = cells.counts / np.maximum(cells.counts.sum(-1, keepdims=True), 1.0)
+    mediator = cells.counts / np.maximum(cells.counts.sum(-1, keepdims=True), _TINY)
     arms = range(mediator.shape[1])
     ratios = [np.divide(mediator[:, [a]], mediator, out=np.zeros_like(mediator), where=mediator > 0) for a in arms]
-    sizes = np.array([kish(ratio, cells.counts) for ratio in ratios])
+    sizes = np.array([kish(ratio, cells.counts, cells.squares) for ratio in ratios])
     return Overlap(_cells_auc(cells.counts, pair), sizes, sizes / cells.counts.sum())
 
 
@@ -136,9 +151,9 @@ def back_door_overlap(cells: Cells, pair: tuple[int, int]) -> Overlap:
         >>> back_door_overlap(cells, (1, 0)).sizes
         array([50., 50.])
     """
-    counts = cells.counts[..., 0]
-    inverse = counts.sum(1, keepdims=True) / np.maximum(counts, 1.0)
-    sizes = np.array([kish(inverse[:, a], counts[:, a]) for a in range(counts.shape[1])])
+    counts, squares = cells.counts[..., 0], _squares(cells)[..., 0]
+    inverse = counts.sum(1, keepdims=True) / np.maximum(counts, _TINY)
+    sizes = np.array([kish(inverse[:, a], counts[:, a], squares[:, a]) for a in range(counts.shape[1])])
     by_stratum = np.moveaxis(cells.counts, 0, -1)[..., 0, :][None]
     return Overlap(_cells_auc(by_stratum, pair), sizes, sizes / counts.sum(0))
 
@@ -151,18 +166,23 @@ def nested_overlap(cells: Cells, nested: Sequence[tuple[int, int]], pair: tuple[
         >>> nested_overlap(cells, [(0, 0), (1, 0)], (1, 0)).sizes
         array([50., 50.])
     """
-    counts = cells.counts
-    law = counts / np.maximum(counts.sum(-1, keepdims=True), 1.0)
-    joint = counts / np.maximum(counts.sum((1, 2), keepdims=True), 1.0)
+    counts, squares = cells.counts, _squares(cells)
+    law = counts / np.maximum(counts.sum(-1, keepdims=True), _TINY)
+    joint = counts / np.maximum(counts.sum((1, 2), keepdims=True), _TINY)
     ratios = [np.divide(law[:, b], joint[:, a], out=np.zeros_like(law[:, b]), where=joint[:, a] > 0) for a, b in nested]
-    sizes = np.array([kish(ratio, counts[:, a]) for ratio, (a, _) in zip(ratios, nested, strict=True)])
-    rows = counts.sum((0, 2))[[a for a, _ in nested]]
+    levels = [a for a, _ in nested]
+    sizes = np.array([kish(ratio, counts[:, a], squares[:, a]) for ratio, a in zip(ratios, levels, strict=True)])
+    rows = counts.sum((0, 2))[levels]
     return Overlap(_cells_auc(counts, pair), sizes, sizes / rows)
+
+
+def _squares(cells: Cells) -> Float[np.ndarray, "_ _ _"]:
+    return cells.counts if cells.squares is None else cells.squares
 
 
 def _cells_auc(counts: Float[np.ndarray, "_ _ _"], pair: tuple[int, int]) -> float:
     """AUC of the pair from (c, s): score p(treated | c, s) among the pair's rows."""
     treated, control = (counts[:, level].ravel() for level in pair)
-    score = treated / np.maximum(treated + control, 1.0)
+    score = treated / np.maximum(treated + control, _TINY)
     positive = np.repeat([True, False], len(score))
     return auc(np.tile(score, 2), positive, np.concatenate([treated, control]))

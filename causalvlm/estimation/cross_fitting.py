@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.check import Check
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, discriminant
+from causalvlm.estimation.sampling import EVEN, Sampling, Weights
 from causalvlm.estimation.structure import p_of_left, structure_left
 
 FOLDS = 5
@@ -27,11 +28,13 @@ Learner = TypeVar("Learner")
 Array = Float[np.ndarray, "_ ..."]
 
 
-def folds(codes: Codes, *, rng: np.random.Generator, count: int = FOLDS) -> Int[np.ndarray, " rows"]:
-    """Assign every row to a fold at random, balanced within each treatment level.
+def folds(
+    codes: Codes, *, rng: np.random.Generator, count: int = FOLDS, sampling: Sampling = EVEN
+) -> Int[np.ndarray, " rows"]:
+    """Assign every row to a fold at random, balanced within each treatment level; a cluster stays in one.
 
     Raises:
-        OverlapError: if a level has fewer rows than twice the number of folds.
+        OverlapError: if a level has fewer rows than twice the number of folds, or lies in fewer clusters than folds.
 
     Example:
         >>> np.bincount(folds(np.repeat([0, 1], 10), rng=np.random.default_rng(0))).tolist()
@@ -44,10 +47,31 @@ def folds(codes: Codes, *, rng: np.random.Generator, count: int = FOLDS) -> Int[
             "of one level. Merge rare levels or collect more rows.",
             effective_sample_size=float(sizes.min()),
         )
+    if sampling.codes is not None:
+        return _whole_clusters(codes, sampling.codes, count, rng=rng)
     order = np.lexsort((rng.random(len(codes)), codes))
     assigned = np.empty(len(codes), dtype=np.int64)
     assigned[order] = np.arange(len(codes)) % count
     return assigned
+
+
+def _whole_clusters(codes: Codes, clusters: Codes, count: int, *, rng: np.random.Generator) -> Codes:
+    """Clusters dealt out in the order of their mean level and size, so that folds are alike in both."""
+    sizes = np.bincount(clusters)
+    held = np.zeros((len(sizes), int(codes.max()) + 1), dtype=bool)
+    held[clusters, codes] = True
+    fewest = int(held.sum(0).min())
+    if fewest < count:
+        raise OverlapError(
+            f"every treatment level must lie in at least {count} clusters for cross-fitting; received one in {fewest}. "
+            "Merge rare levels, or use finer clusters.",
+            effective_sample_size=float(fewest),
+        )
+    means = np.bincount(clusters, codes) / sizes
+    order = np.lexsort((rng.random(len(sizes)), sizes, means))
+    dealt = np.empty(len(sizes), dtype=np.int64)
+    dealt[order] = np.arange(len(sizes)) % count
+    return dealt[clusters]
 
 
 def splits(assigned: Int[np.ndarray, " rows"]) -> Iterator[tuple[Codes, Codes]]:
@@ -129,8 +153,8 @@ class Target(Protocol):
         """Rows within which something of its own may be left."""
         ...
 
-    def combine(self, predictions: Array, rows: Codes) -> Float[np.ndarray, " _"]:
-        """Weights, none negative and of sum one, that minimise what the candidates' mixture loses at these rows."""
+    def combine(self, predictions: Array, rows: Codes, weights: Weights = None) -> Float[np.ndarray, " _"]:
+        """Shares, none negative and of sum one, that minimise what the candidates' mixture loses at these rows."""
         ...
 
 
@@ -167,13 +191,14 @@ class Mean:
         """Treatment levels: a mean may bend in one of them."""
         return self.treatment
 
-    def combine(self, predictions: Array, rows: Codes) -> Float[np.ndarray, " _"]:
+    def combine(self, predictions: Array, rows: Codes, weights: Weights = None) -> Float[np.ndarray, " _"]:
         """Least squares on the simplex (Breiman 1996)."""
         errors = (self.own(predictions) - self.outcome)[:, rows]
+        errors = errors if weights is None else errors * np.sqrt(weights)
         scale = max(float(np.abs(errors).max()), np.finfo(float).tiny)
         design = np.vstack([errors.T / scale, np.full(len(errors), _SUM_TO_ONE * np.sqrt(errors.shape[1]))])
-        weights, _ = nnls(design, np.append(np.zeros(errors.shape[1]), design[-1, 0]))
-        return weights / weights.sum()
+        shares, _ = nnls(design, np.append(np.zeros(errors.shape[1]), design[-1, 0]))
+        return shares / shares.sum()
 
 
 @dataclass(frozen=True)
@@ -203,14 +228,15 @@ class Classes:
         """One: the classes are what is predicted."""
         return np.zeros_like(self.codes)
 
-    def combine(self, predictions: Array, rows: Codes) -> Float[np.ndarray, " _"]:
+    def combine(self, predictions: Array, rows: Codes, weights: Weights = None) -> Float[np.ndarray, " _"]:
         """Maximum likelihood of the mixture, by expectation maximisation."""
         likely = predictions[:, rows, self.codes[rows]]
-        weights = np.full(len(likely), 1 / len(likely))
+        shares = np.full(len(likely), 1 / len(likely))
         for _ in range(_MIXTURE_STEPS):
-            shares = weights[:, None] * likely
-            weights = (shares / shares.sum(0)).mean(1)
-        return weights
+            parts = shares[:, None] * likely
+            parts = parts / parts.sum(0)
+            shares = parts.mean(1) if weights is None else np.average(parts, axis=1, weights=weights)
+        return shares
 
 
 def cross_fit(
@@ -219,6 +245,7 @@ def cross_fit(
     target: Target,
     features: Float[np.ndarray, "rows _"],
     assigned: Int[np.ndarray, " rows"],
+    sampling: Sampling = EVEN,
 ) -> Judged:
     """Out-of-fold predictions of the candidate with the least held-out loss, or of a combination that leaves less.
 
@@ -232,6 +259,7 @@ def cross_fit(
         target: how predictions are judged.
         features: what the learners are given, for the check.
         assigned: fold of each row.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> y = np.array([1.0, 3.0, 1.0, 3.0])
@@ -243,24 +271,25 @@ def cross_fit(
     """
     parts = list(splits(assigned))
     plain = _held_out(candidates.plain, fold, parts, len(assigned))
-    best = int(target.losses(plain).mean(1).argmin())
+    losses = target.losses(plain)
+    best = int((losses.mean(1) if sampling.weights is None else losses @ sampling.weights).argmin())
     chosen = tuple(float(place == best) for place in range(len(plain)))
-    left = structure_left(features, target.residuals(plain[best]), target.groups, assigned)
+    left = structure_left(features, target.residuals(plain[best]), target.groups, assigned, sampling)
     if left <= LEFT or not candidates.flexible:
         return Judged(plain[best], chosen, left)
     first = _held_out(candidates.flexible, fold, parts[:1], len(assigned))
     _, held = parts[0]
-    useful = _worth(target, np.concatenate([plain[[best]], first]), held)
+    useful = _worth(target, np.concatenate([plain[[best]], first]), held, sampling.at(held))
     learners = [learner for learner, worth in zip(candidates.flexible, useful, strict=True) if worth]
     rest = _held_out(learners, fold, parts[1:], len(assigned))
     tried = np.concatenate([plain[[best]], rest])
     tried[1:, held] = first[useful][:, held]
-    shares = target.combine(tried, np.arange(len(assigned)))
+    shares = target.combine(tried, np.arange(len(assigned)), sampling.weights)
     combined = np.tensordot(shares, tried, 1)
     weights = np.zeros(len(useful))
     weights[useful] = shares[1:]
     weights = (*(share * shares[0] for share in chosen), *weights.tolist())
-    left = structure_left(features, target.residuals(combined), target.groups, assigned)
+    left = structure_left(features, target.residuals(combined), target.groups, assigned, sampling)
     return Judged(combined, weights, left)
 
 
@@ -278,9 +307,9 @@ def _held_out(
     return result
 
 
-def _worth(target: Target, predictions: Array, held: Codes) -> np.ndarray:
+def _worth(target: Target, predictions: Array, held: Codes, weights: Weights) -> np.ndarray:
     """Which candidates but the first earn weight on the held-out rows; the best of them at least."""
-    shares = target.combine(predictions, held)[1:]
+    shares = target.combine(predictions, held, weights)[1:]
     return (shares >= _WORTH) | (shares == shares.max())
 
 
@@ -290,6 +319,7 @@ def cross_fit_classes(
     codes: Codes,
     assigned: Int[np.ndarray, " rows"],
     *,
+    sampling: Sampling = EVEN,
     view: Callable[[Codes], Callable[[Codes], Matrix]] | None = None,
 ) -> Judged:
     """Out-of-fold class probabilities of the candidate, or the mixture, with the least held-out log loss.
@@ -299,6 +329,7 @@ def cross_fit_classes(
         features: one row per row.
         codes: the class of each row.
         assigned: fold of each row.
+        sampling: clusters and weights of the rows.
         view: given training rows, a function from rows to what the candidates see of their features, for a reduction
             that is fitted in between; by default all of them.
 
@@ -315,14 +346,14 @@ def cross_fit_classes(
 
     def fold(fits: Sequence[FitClasses], train: Codes, held: Codes) -> list[Matrix]:
         see = features.__getitem__ if view is None else view(train)
-        return [_floored(fit(see(train), codes[train], classes)(see(held))) for fit in fits]
+        return [_floored(fit(see(train), codes[train], classes, sampling.at(train))(see(held))) for fit in fits]
 
     # Hundreds of products of small matrices: with more threads these mostly wait for each other.
     with threadpool_limits(1):
-        return cross_fit(candidates, fold, Classes(codes), features, assigned)
+        return cross_fit(candidates, fold, Classes(codes), features, assigned, sampling)
 
 
-def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matrix:
+def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator, sampling: Sampling = EVEN) -> Matrix:
     """Held-out class probabilities from the shrunken discriminant, the probe that bears any number of columns.
 
     Raises:
@@ -333,10 +364,12 @@ def decoded(features: Matrix, codes: Codes, *, rng: np.random.Generator) -> Matr
         >>> decoded(rng.normal(size=(40, 3)), np.repeat([0, 1], 20), rng=rng).shape
         (40, 2)
     """
-    probabilities = np.empty((len(codes), int(codes.max()) + 1))
+    classes = int(codes.max()) + 1
+    probabilities = np.empty((len(codes), classes))
     with threadpool_limits(1):
-        for train, held in splits(folds(codes, rng=rng)):
-            probabilities[held] = discriminant(features[train], codes[train], probabilities.shape[1])(features[held])
+        for train, held in splits(folds(codes, rng=rng, sampling=sampling)):
+            fitted = discriminant(features[train], codes[train], classes, sampling.at(train))
+            probabilities[held] = fitted(features[held])
     return probabilities
 
 

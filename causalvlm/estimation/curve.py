@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from causalvlm.errors import OverlapError
+from causalvlm.estimation.sampling import quantile
 from causalvlm.estimation.spread import Contrast, Spread, contrast
-from causalvlm.intervals import CONFIDENCE, Z
+from causalvlm.intervals import CONFIDENCE
 
 _DRAWS = 4000
 
@@ -88,14 +89,17 @@ class DoseCurve:
         deviation = np.sqrt(np.maximum(np.einsum("dk,kl,dl->d", rows, self.spread.covariance, rows), 0.0))
         values, vectors = np.linalg.eigh(self.spread.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        draws = np.abs(rows @ root @ np.random.default_rng(0).normal(size=(len(root), _DRAWS)))
-        scale = np.where(deviation > 0, deviation, 1.0)[:, None]
-        wide = max(float(np.quantile((draws / scale).max(0), CONFIDENCE)), Z)
+        rng, clusters = np.random.default_rng(0), self.spread.clusters
+        draws = np.abs(rows @ root @ rng.normal(size=(len(root), _DRAWS)))
+        if clusters is not None:  # of the law of Student
+            draws = draws / np.sqrt(rng.chisquare(clusters - 1, size=_DRAWS) / (clusters - 1))
+        scale, narrow = np.where(deviation > 0, deviation, 1.0)[:, None], quantile(clusters)
+        wide = max(float(np.quantile((draws / scale).max(0), CONFIDENCE)), narrow)
         return Band(
             doses,
             means,
-            means - Z * deviation,
-            means + Z * deviation,
+            means - narrow * deviation,
+            means + narrow * deviation,
             means - wide * deviation,
             means + wide * deviation,
         )

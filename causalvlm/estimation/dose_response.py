@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.interpolate import CubicSpline
 from scipy.stats import gaussian_kde
 from sklearn.preprocessing import SplineTransformer
@@ -29,6 +29,7 @@ from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, Matrix, Predict, least_squares
 from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS, kish
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.spread import from_influence
 
 _GRID = 25  # doses at which mu is averaged over Z; between them m is a cubic
@@ -76,6 +77,7 @@ def dose_response(
     settings: Float[np.ndarray, " _"],
     rng: np.random.Generator,
     learners: Learners = NO_LEARNERS,
+    sampling: Sampling = EVEN,
 ) -> DoseResponse:
     """The doubly robust curve; see the module's docstring.
 
@@ -86,6 +88,7 @@ def dose_response(
         settings: doses whose support is measured.
         rng: splits the rows into folds.
         learners: regressors of one's own, of the outcome given (X, Z) and of the treatment given Z.
+        sampling: clusters and weights of the rows.
 
     Raises:
         OverlapError: if there are too few rows to cross-fit.
@@ -99,32 +102,32 @@ def dose_response(
         >>> bool(abs(found.curve.contrast(1.0, 0.0).value - np.sin(1.0)) < 0.2)
         True
     """
-    assigned = folds(np.zeros(len(outcome), dtype=np.int64), rng=rng)
-    ratio, density_notes = _density_ratio(adjustment, treatment, assigned, learners)
-    near = _Near(treatment, ratio)
+    assigned = folds(np.zeros(len(outcome), dtype=np.int64), rng=rng, sampling=sampling)
+    ratio, density_notes = _density_ratio(adjustment, treatment, assigned, learners, sampling)
+    near = _Near(treatment, ratio, sampling.weigh(np.ones(len(ratio))))
     ratio = np.minimum(ratio, _LARGEST_RATIO)
-    ratio = ratio / ratio.mean()
+    ratio = ratio / sampling.mean(ratio)
     grid = np.unique(np.quantile(treatment, np.linspace(0, 1, _GRID)))
-    judged = _responses(adjustment, treatment, outcome, grid, assigned, learners)
+    judged = _responses(adjustment, treatment, outcome, grid, assigned, learners, sampling)
     residual, along = outcome - judged.predictions[:, 0], judged.predictions[:, 1:]
     pull = CubicSpline(grid, np.eye(len(grid)))(treatment)  # weights of the grid's values
-    averaged = pull @ along.mean(0)
-    basis = _basis(treatment, ratio * residual + averaged, assigned)
+    averaged = pull @ sampling.mean(along)
+    basis = _basis(treatment, ratio * residual + averaged, assigned, sampling)
 
     design = basis(treatment)
     rows = len(design)
-    inverse = np.linalg.pinv(design.T @ design / rows, hermitian=True)
+    inverse = np.linalg.pinv(sampling.cross(design, design) / rows, hermitian=True)
     weighted = design * ratio[:, None]
-    inverse_weighted = np.linalg.pinv(weighted.T @ design / rows, hermitian=True)
-    outline = inverse @ (design.T @ averaged / rows)
-    correction = inverse_weighted @ (weighted.T @ residual / rows)
-    leverage = np.einsum("nk,kl,nl->n", weighted, inverse_weighted, design) / rows
+    inverse_weighted = np.linalg.pinv(sampling.cross(weighted, design) / rows, hermitian=True)
+    outline = inverse @ (sampling.cross(design, averaged) / rows)
+    correction = inverse_weighted @ (sampling.cross(weighted, residual) / rows)
+    leverage = sampling.weigh(np.einsum("nk,kl,nl->n", weighted, inverse_weighted, design)) / rows
     left = (residual - design @ correction) / np.maximum(1 - leverage, 0.5)  # as if each row were left out: HC3
     influence = (weighted * left[:, None]) @ inverse_weighted
     influence += (design * (averaged - design @ outline)[:, None]) @ inverse
-    influence += (along - along.mean(0)) @ (inverse @ (design.T @ pull / rows)).T
+    influence += (along - sampling.mean(along)) @ (inverse @ (sampling.cross(design, pull) / rows)).T
 
-    curve = DoseCurve(basis, outline + correction, from_influence(influence), near.support())
+    curve = DoseCurve(basis, outline + correction, from_influence(influence, sampling), near.support())
     sizes = np.array([near.size(dose) for dose in settings])
     shares = np.array([near.size(dose) / max(len(near.ratios(dose)), 1) for dose in settings])
     notes = (*density_notes, *judged.notes("model of the outcome"), *near.notes(settings))
@@ -148,7 +151,13 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     """
     settings = problem.arms.settings[:, 0]
     found = dose_response(
-        problem.covariates, problem.arms.doses(), problem.outcome, settings=settings, rng=rng, learners=problem.learners
+        problem.covariates,
+        problem.arms.doses(),
+        problem.outcome,
+        settings=settings,
+        rng=rng,
+        learners=problem.learners,
+        sampling=problem.sampling,
     )
     low, high = found.curve.support
     for dose, size in zip(settings, found.sizes, strict=True):
@@ -158,60 +167,68 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
                 f"{size:.1f}. Received too few: compare doses from {low:.4g} to {high:.4g}, or collect rows there.",
                 effective_sample_size=float(size),
             )
-    return from_curve(found.curve, found.influence, settings, found.sizes, found.shares, found.notes)
+    numbers = found.curve, found.influence, settings, found.sizes, found.shares, found.notes
+    return from_curve(*numbers, sampling=problem.sampling)
 
 
 def _density_ratio(
-    adjustment: Matrix, treatment: Amounts, assigned: Codes, learners: Learners
+    adjustment: Matrix, treatment: Amounts, assigned: Codes, learners: Learners, sampling: Sampling
 ) -> tuple[Amounts, tuple[Note, ...]]:
     """f(X) / f(X | Z) at each row: location and scale depend on Z, the shape of the density is estimated by kernels."""
     together = np.zeros_like(assigned)
     plain = adjusting(adjustment.shape[1], len(treatment))
     of_treatment = candidates(plain, learners.treatment, "treatment_model")
-    location = cross_fit_arms(of_treatment, adjustment, together, treatment, assigned)
+    location = cross_fit_arms(of_treatment, adjustment, together, treatment, assigned, sampling)
     own = treatment - location.predictions[:, 0]
-    squares = cross_fit_arms(candidates(plain), adjustment, together, own**2, assigned)
-    spread = np.sqrt(np.maximum(squares.predictions[:, 0], _LEAST_SPREAD * own.var()))
+    squares = cross_fit_arms(candidates(plain), adjustment, together, own**2, assigned, sampling)
+    spread = np.sqrt(np.maximum(squares.predictions[:, 0], _LEAST_SPREAD * sampling.variance(own)))
     shape = own / spread
     places = np.linspace(shape.min(), shape.max(), _DENSITY_GRID)
-    heights = gaussian_kde(shape)(places)
+    heights = gaussian_kde(shape, weights=sampling.weights)(places)
 
     def density(doses: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.interp((doses - location.predictions[:, 0]) / spread, places, heights, left=0, right=0) / spread
 
     grid = np.linspace(treatment.min(), treatment.max(), _DENSITY_GRID)
-    marginal = np.interp(treatment, grid, np.array([density(grid[[place]]).mean() for place in range(len(grid))]))
+    heights_of = np.array([sampling.mean(density(grid[[place]])) for place in range(len(grid))])
+    marginal = np.interp(treatment, grid, heights_of)
     return marginal / density(treatment), location.notes("model of the treatment")
 
 
 def _responses(
-    adjustment: Matrix, treatment: Amounts, outcome: Amounts, grid: Amounts, assigned: Codes, learners: Learners
+    adjustment: Matrix,
+    treatment: Amounts,
+    outcome: Amounts,
+    grid: Amounts,
+    assigned: Codes,
+    learners: Learners,
+    sampling: Sampling,
 ) -> Judged:
     """Held-out mu at each row's own dose, then at every dose of the grid with the row's own Z."""
     both, together = np.column_stack([treatment, adjustment]), np.zeros_like(assigned)
     plain = [separate(least_squares(degree)) for degree in ((1,) if both.shape[1] > QUADRATIC_COLUMNS else (1, 2))]
 
     def fold(fits: Sequence[FitArms], train: Codes, held: Codes) -> list[Matrix]:
-        found = [fit(both[train], together[train], outcome[train], 1) for fit in fits]
+        found = [fit(both[train], together[train], outcome[train], 1, sampling.at(train)) for fit in fits]
         return [np.hstack([predict(both[held]), *_along(predict, grid, adjustment[held])]) for predict in found]
 
     target = Mean(outcome, together, lambda mu: mu[:, :, 0])
-    return cross_fit(candidates(plain, learners.outcome), fold, target, both, assigned)
+    return cross_fit(candidates(plain, learners.outcome), fold, target, both, assigned, sampling)
 
 
 def _along(predict: Predict, grid: Amounts, adjustment: Matrix) -> list[Matrix]:
     return [predict(np.column_stack([np.full(len(adjustment), dose), adjustment])) for dose in grid]
 
 
-def _basis(treatment: Amounts, pseudo: Amounts, assigned: Codes) -> Basis:
+def _basis(treatment: Amounts, pseudo: Amounts, assigned: Codes, sampling: Sampling) -> Basis:
     """Cubic splines with knots at quantiles: one step above the number that predicts held-out pseudo-outcomes best."""
     column = treatment[:, None]
     splines = [SplineTransformer(n_knots=knots, knots="quantile", extrapolation="linear") for knots in _KNOTS]
 
     def loss(spline: SplineTransformer) -> float:
-        design = spline.fit(column).transform(column)
+        design, outcome = sampling.root(spline.fit(column).transform(column)), sampling.root(pseudo)
         parts = [
-            pseudo[held] - design[held] @ np.linalg.lstsq(design[train], pseudo[train], rcond=None)[0]
+            outcome[held] - design[held] @ np.linalg.lstsq(design[train], outcome[train], rcond=None)[0]
             for train, held in splits(assigned)
         ]
         return float(sum(part @ part for part in parts))
@@ -227,12 +244,16 @@ class _Near:
 
     treatment: Amounts
     ratio: Amounts
+    weights: Amounts
+
+    def rows(self, dose: float) -> Bool[np.ndarray, " _"]:
+        return np.abs(self.treatment - dose) <= _WINDOW * self.treatment.std()
 
     def ratios(self, dose: float) -> Amounts:
-        return self.ratio[np.abs(self.treatment - dose) <= _WINDOW * self.treatment.std()]
+        return self.ratio[self.rows(dose)]
 
     def size(self, dose: float) -> float:
-        found = np.minimum(self.ratios(dose), _LARGEST_RATIO)
+        found = np.minimum(self.ratios(dose), _LARGEST_RATIO) * self.weights[self.rows(dose)]
         return kish(found) if len(found) else 0.0
 
     def support(self) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from causalvlm.estimation.learners import Learners, Model
 from causalvlm.estimation.problem import Problem, read_problem
 from causalvlm.estimation.roles import read_columns
 from causalvlm.estimation.sample import Level, find_level
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.spread import Contrast, Spread, contrast
 from causalvlm.identification.estimands import Estimand
 from causalvlm.markup import html_table
@@ -41,6 +42,7 @@ NO_NUMBERS: Mapping[str, object] = {
     "auc": None,
     "distribution": None,
     "warnings": [],
+    "sampling": None,
 }
 """What `Effect.to_record` says of the numbers where there are none: after a refusal."""
 
@@ -72,6 +74,7 @@ class Effect:
         learners: models of one's own, as given.
         curve: E[Y | do(x)] along a continuous treatment; None for one with levels.
         spread: uncertainty of all means together, from which contrasts take their intervals.
+        sampling: clusters and weights of the rows, as given.
 
     Example:
         >>> from causalvlm.identification.estimands import FrontDoor
@@ -101,13 +104,14 @@ class Effect:
     learners: Learners
     curve: DoseCurve | None
     spread: Spread
+    sampling: Sampling = EVEN
 
     def __repr__(self) -> str:
         count = len(self.warnings)
         warned = f", {count} warning{'s' if count > 1 else ''}" if count else ""
         return (
             f"Effect({self.formula} = {self.value:.3g}, {INTERVAL} interval {self.low:.3g} to {self.high:.3g}, "
-            f"{self.estimator}, n = {self.n}{warned})"
+            f"{self.estimator}, n = {self.n}{', ' * (not self.sampling.even)}{self.sampling.text()}{warned})"
         )
 
     def _repr_html_(self) -> str:
@@ -115,6 +119,7 @@ class Effect:
             ("value", f"{self.value:.4g}"),
             (f"{INTERVAL} interval", f"{self.low:.4g} to {self.high:.4g}"),
             ("estimator", f"{self.estimator}, {self.n} rows, {self.effective_sample_size:.0f} effective"),
+            *([] if self.sampling.even else [("rows", self.sampling.text())]),
             ("formula", self.estimand.text()),
             ("assumptions", self.estimand.assumptions()),
             ("warnings", self.warnings or "none"),
@@ -203,6 +208,7 @@ class Effect:
             "do_means": _texts(self.do_means),
             "distribution": distribution,
             "warnings": list(self.warnings),
+            "sampling": self.sampling.to_record(),
         }
 
 
@@ -236,6 +242,8 @@ def question_of(effect: Effect, table: pd.DataFrame) -> Problem:
         control=effect.control,
         columns=effect.columns,
         learners=effect.learners,
+        cluster=effect.sampling.cluster,
+        weights=effect.sampling.weight,
     )
 
 
@@ -254,6 +262,8 @@ def estimate_effect(
     columns: Mapping[str, Sequence[str]] | None = None,
     outcome_model: Model | None = None,
     treatment_model: Model | None = None,
+    cluster: str | None = None,
+    weights: str | None = None,
 ) -> Effect:
     """Estimate E[Y | do(treated)] - E[Y | do(control)] by an identified quantity.
 
@@ -275,6 +285,9 @@ def estimate_effect(
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
         outcome_model: a scikit-learn regressor of the outcome in place of the estimator's candidates, cross-fitted.
         treatment_model: a scikit-learn classifier of the treatment likewise. What either leaves is a warning.
+        cluster: column that names the cluster of each row, such as the video of a frame: rows of one are not taken as
+            independent, by intervals, folds or refuters.
+        weights: column that says how many others each row stands for; its unit does not matter.
 
     Raises:
         InputError: a mistake in the table or the arguments.
@@ -290,9 +303,9 @@ def estimate_effect(
         >>> effect.estimator, effect.low < world.truth() < effect.high
         ('one-step', True)
     """
-    held = read_columns(columns or {})
-    learners = Learners(outcome_model, treatment_model)
-    problem = read_problem(table, estimand, treated=treated, control=control, columns=held, learners=learners)
+    held, learners = read_columns(columns or {}), Learners(outcome_model, treatment_model)
+    drawn = {"cluster": cluster, "weights": weights}
+    problem = read_problem(table, estimand, treated=treated, control=control, columns=held, learners=learners, **drawn)
     name = choose(problem, estimator)
     fitted = _fit(problem, name, rng=generator(rng))
     arms, main = problem.arms, _main(problem.arms, fitted)
@@ -325,6 +338,7 @@ def estimate_effect(
         learners=learners,
         curve=_curve(problem, fitted),
         spread=fitted.spread,
+        sampling=problem.sampling,
     )
 
 

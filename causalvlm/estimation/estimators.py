@@ -42,6 +42,7 @@ class Estimator:
         default_for: the data for which it is chosen; None if it has to be asked for.
         analytic: as `run`, with influence functions in place of a bootstrap; None if `run` has them.
         learners: whether its nuisance functions may be models of one's own.
+        takes: whether rows may lie in clusters, and have weights; an estimator that does not say so is given neither.
 
     Example:
         >>> ESTIMATORS["ipw"].serves
@@ -57,6 +58,7 @@ class Estimator:
     default_for: "Data | None" = None
     analytic: "Callable[[Problem], Fit] | None" = None
     learners: bool = False
+    takes: tuple[Literal["cluster", "weights"], ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -67,7 +69,7 @@ class Estimator:
         """Check what the estimator needs of the columns, then run it.
 
         Raises:
-            InputError: if it cannot take such columns, or models of one's own.
+            InputError: if it cannot take such columns, models of one's own, clusters or weights.
             OverlapError: if a cell is empty, a level is too rare or the treatment determines the mediator.
 
         Example:
@@ -92,6 +94,14 @@ class Estimator:
                 f"outcome_model= and treatment_model= are for estimators that have such models ({takers}); received "
                 f"them for one that has none: {self.about}. Leave them out, or choose another estimator."
             )
+        given = {"cluster": problem.sampling.cluster, "weights": problem.sampling.weight}
+        for argument, name in given.items():
+            if name is not None and argument not in self.takes:
+                takers = ", ".join(known for known, entry in ESTIMATORS.items() if argument in entry.takes)
+                raise InputError(
+                    f"{argument}= is for estimators that take it ({takers}); received {name!r} for one that does not: "
+                    f"{self.about}. Leave it out, or choose another estimator."
+                )
         return self.run(problem, rng=rng)
 
     def influence(self, problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
@@ -182,6 +192,8 @@ def _aipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
     return aipw.run(problem, rng=rng)
 
 
+_BOTH: tuple[Literal["cluster", "weights"], ...] = ("cluster", "weights")
+
 ESTIMATORS: Mapping[str, Estimator] = {
     "plug-in": Estimator(
         _plug_in,
@@ -192,6 +204,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         about="the identifying sum on the counts of discrete columns",
         default_for="cells",
         analytic=_plug_in_analytic,
+        takes=_BOTH,
     ),
     "two-stage": Estimator(
         _two_stage,
@@ -201,6 +214,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         rows="variance",
         about="two linear models, of the mediator and of the outcome",
         default_for="amounts",
+        takes=_BOTH,
     ),
     "one-step": Estimator(
         _one_step,
@@ -211,6 +225,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         about="doubly robust, for vectors and embeddings",
         default_for="levels",
         learners=True,
+        takes=_BOTH,
     ),
     "outcome-regression": Estimator(
         _outcome_regression,
@@ -219,6 +234,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         outcome="numeric",
         rows="weights",
         about="a linear model of the outcome",
+        takes=_BOTH,
     ),
     "partially-linear": Estimator(
         _partially_linear,
@@ -229,6 +245,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         about="one slope of a continuous treatment, whatever the covariates do",
         default_for="amounts",
         learners=True,
+        takes=_BOTH,
     ),
     "dose-response": Estimator(
         _dose_response,
@@ -238,6 +255,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         rows="weights",
         about="a doubly robust curve of a continuous treatment",
         learners=True,
+        takes=_BOTH,
     ),
     "ipw": Estimator(
         _ipw,
@@ -246,6 +264,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         outcome="numeric",
         rows="weights",
         about="inverse propensity weights",
+        takes=_BOTH,
     ),
     "aipw": Estimator(
         _aipw,
@@ -256,6 +275,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         about="doubly robust: both together",
         default_for="levels",
         learners=True,
+        takes=_BOTH,
     ),
     "two-stage-least-squares": Estimator(
         _two_stage_least_squares,
@@ -265,6 +285,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         rows="moved",
         about="one slope, by what the instrument moves",
         default_for="amounts",
+        takes=_BOTH,
     ),
     "local-effect": Estimator(
         _local_effect,
@@ -275,6 +296,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         about="doubly robust, on the units that a binary instrument moves",
         default_for="levels",
         learners=True,
+        takes=_BOTH,
     ),
     "nested-regressions": Estimator(
         _nested_regressions,
@@ -284,6 +306,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         rows="weights",
         about="linear models of outcome and mediator, one of each treatment level",
         default_for="levels",
+        takes=_BOTH,
     ),
 }
 """In the order in which they are offered."""

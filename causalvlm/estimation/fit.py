@@ -7,8 +7,9 @@ from jaxtyping import Float
 
 from causalvlm.estimation.check import Note
 from causalvlm.estimation.curve import DoseCurve
-from causalvlm.estimation.overlap import Overlap
+from causalvlm.estimation.overlap import Overlap, kish
 from causalvlm.estimation.sample import Level
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.spread import Spread, from_influence
 
 
@@ -49,6 +50,8 @@ def from_overlap(
     overlap: Overlap,
     pair: tuple[int, int],
     notes: tuple[Note, ...] = (),
+    *,
+    sampling: Sampling = EVEN,
 ) -> Fit:
     """Means with their influence functions, resting on the rows that weights leave over.
 
@@ -58,7 +61,7 @@ def from_overlap(
         0.9
     """
     rows, share = overlap.worst(pair)
-    spread = from_influence(influence)
+    spread = from_influence(influence, sampling)
     return Fit(means[:, None], spread, rows, share, overlap.auc, notes=notes, influence=influence)
 
 
@@ -69,6 +72,7 @@ def from_tolerance(
     *,
     auc: float | None,
     notes: tuple[Note, ...] = (),
+    sampling: Sampling = EVEN,
 ) -> Fit:
     """Means of a linear model with their influence functions, resting on the variance that its regressors leave over.
 
@@ -76,7 +80,7 @@ def from_tolerance(
         >>> from_tolerance(np.zeros(2), np.zeros((10, 2)), 0.2, auc=0.7).share
         0.2
     """
-    rows, spread = tolerance * len(influence), from_influence(influence)
+    rows, spread = tolerance * kish(sampling.weigh(np.ones(len(influence)))), from_influence(influence, sampling)
     return Fit(means[:, None], spread, rows, tolerance, auc, notes=notes, influence=influence)
 
 
@@ -87,6 +91,7 @@ def from_curve(
     sizes: Float[np.ndarray, " _"],
     shares: Float[np.ndarray, " _"],
     notes: tuple[Note, ...] = (),
+    sampling: Sampling = EVEN,
 ) -> Fit:
     """Means at settings of a curve, resting on the effective rows near them.
 
@@ -97,6 +102,7 @@ def from_curve(
         sizes: effective rows near each.
         shares: of the rows near each.
         notes: what a reader of the numbers must know.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> from causalvlm.estimation.curve import line_through
@@ -109,7 +115,7 @@ def from_curve(
     means = rows @ curve.coefficients
     return Fit(
         means[:, None],
-        from_influence(moved),
+        from_influence(moved, sampling),
         float(sizes.min()),
         float(shares.min()),
         None,

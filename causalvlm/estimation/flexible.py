@@ -13,11 +13,11 @@ from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LassoCV, LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import SplineTransformer
 
 from causalvlm.estimation.dictionary import WIDEST, dictionary
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, reduction, standardiser
+from causalvlm.estimation.sampling import Weights, weighed, weighted_mean
 
 _LANDMARKS = 200
 _PENALTIES = np.geomspace(1e-4, 10, 12)  # per row, on standardised columns
@@ -30,7 +30,7 @@ _TREES: dict[str, Any] = {
 }
 
 
-def smooth(features: Matrix, outcome: Matrix) -> Predict:
+def smooth(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
     """Ridge regression on bends and bumps, its penalty by generalised cross-validation (Golub, Heath, Wahba 1979).
 
     Example:
@@ -39,10 +39,13 @@ def smooth(features: Matrix, outcome: Matrix) -> Predict:
         True
     """
     expand = dictionary(features, landmarks=_LANDMARKS)
-    design, middle = expand(features), outcome.mean(0)
-    values, vectors = eigh(design.T @ design)
-    rotated = vectors.T @ (design.T @ (outcome - middle))
-    total = ((outcome - middle) ** 2).sum(0)
+    design, middle = expand(features), weighted_mean(outcome, weights)
+    centre = 0.0 if weights is None else weighted_mean(design, weights)
+    centred = design - centre
+    weighted = weighed(centred, weights)
+    values, vectors = eigh(weighted.T @ centred)
+    rotated = vectors.T @ (weighted.T @ (outcome - middle))
+    total = weighed((outcome - middle) ** 2, weights).sum(0)
     kept = np.maximum(values, 0.0)[:, None]
     best = np.full(outcome.shape[1], np.inf)
     slopes = np.zeros_like(rotated)
@@ -53,10 +56,10 @@ def smooth(features: Matrix, outcome: Matrix) -> Predict:
         slopes = np.where(score < best, shrunk, slopes)
         best = np.minimum(score, best)
     slopes = vectors @ slopes
-    return lambda other: expand(other) @ slopes + middle
+    return lambda other: (expand(other) - centre) @ slopes + middle
 
 
-def sparse(features: Matrix, outcome: Matrix) -> Predict:
+def sparse(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
     """A lasso on splines of each column: a sum of curves of the few columns that matter, among many that do not.
 
     The penalty is chosen by cross-validation. Beside `sparse_classes` it is the pair of Belloni, Chernozhukov, Hansen
@@ -69,7 +72,7 @@ def sparse(features: Matrix, outcome: Matrix) -> Predict:
     """
     expand = _splines(features)
     design = expand(features)
-    models = [LassoCV(alphas=20, cv=3, tol=1e-3).fit(design, column) for column in outcome.T]
+    models = [LassoCV(alphas=20, cv=3, tol=1e-3).fit(design, column, weights) for column in outcome.T]
     return lambda other: np.column_stack([model.predict(expand(other)) for model in models])
 
 
@@ -81,7 +84,7 @@ def _splines(train: Matrix) -> Callable[[Matrix], Matrix]:
     return lambda values: scale(basis.transform(project(values)))
 
 
-def boosted(features: Matrix, outcome: Matrix) -> Predict:
+def boosted(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
     """A hundred boosted trees of eight leaves for each outcome column (Friedman 2001; scikit-learn's histograms).
 
     Example:
@@ -89,7 +92,7 @@ def boosted(features: Matrix, outcome: Matrix) -> Predict:
         >>> boosted(x, (x > 0) * 1.0)(np.array([[-1.0], [1.0]])).round(1).ravel().tolist()
         [0.0, 1.0]
     """
-    models = [HistGradientBoostingRegressor(**_TREES).fit(features, column) for column in outcome.T]
+    models = [HistGradientBoostingRegressor(**_TREES).fit(features, column, weights) for column in outcome.T]
     return lambda other: np.column_stack([model.predict(other) for model in models])
 
 
@@ -108,9 +111,11 @@ def smooth_classes(variance: float) -> FitClasses:
     return partial(_fit_smooth_classes, variance)
 
 
-def _fit_smooth_classes(variance: float, features: Matrix, codes: Codes, classes: int) -> Predict:
+def _fit_smooth_classes(
+    variance: float, features: Matrix, codes: Codes, classes: int, weights: Weights = None
+) -> Predict:
     expand = dictionary(features, landmarks=_LANDMARKS)
-    predict = logistic(1, variance=variance)(expand(features), codes, classes)
+    predict = logistic(1, variance=variance)(expand(features), codes, classes, weights)
     return lambda other: predict(expand(other))
 
 
@@ -129,18 +134,31 @@ def sparse_classes(firmness: float) -> FitClasses:
     return partial(_fit_sparse_classes, firmness)
 
 
-def _fit_sparse_classes(firmness: float, features: Matrix, codes: Codes, classes: int) -> Predict:
+def _fit_sparse_classes(
+    firmness: float, features: Matrix, codes: Codes, classes: int, weights: Weights = None
+) -> Predict:
     expand = _splines(features)
     design = expand(features)
     inverse = 2.0 / (firmness * np.sqrt(len(codes) * np.log(max(design.shape[1], 2))))
-    model = LogisticRegression(l1_ratio=1.0, solver="liblinear", C=inverse, random_state=0)
-    if classes > 2:
-        model = OneVsRestClassifier(model)
-    model.fit(design, codes)
-    return lambda other: model.predict_proba(expand(other))
+    wanted = range(1, 2) if classes == 2 else range(classes)
+    models = [
+        LogisticRegression(l1_ratio=1.0, solver="liblinear", C=inverse, random_state=0).fit(
+            design, (codes == one).astype(int), weights
+        )
+        for one in wanted
+    ]
+    if classes == 2:
+        return lambda other: models[0].predict_proba(expand(other))
+
+    def predict(other: Matrix) -> Matrix:
+        columns = expand(other)
+        each = np.column_stack([model.predict_proba(columns)[:, 1] for model in models])
+        return each / each.sum(1, keepdims=True)
+
+    return predict
 
 
-def boosted_classes(features: Matrix, codes: Codes, classes: int) -> Predict:
+def boosted_classes(features: Matrix, codes: Codes, classes: int, weights: Weights = None) -> Predict:
     """Class probabilities of a hundred boosted trees of eight leaves.
 
     Example:
@@ -149,11 +167,11 @@ def boosted_classes(features: Matrix, codes: Codes, classes: int) -> Predict:
         array([0, 1])
     """
     del classes
-    model = HistGradientBoostingClassifier(**_TREES).fit(features, codes)
+    model = HistGradientBoostingClassifier(**_TREES).fit(features, codes, weights)
     return model.predict_proba
 
 
-def quadratic_discriminant(features: Matrix, codes: Codes, classes: int) -> Predict:
+def quadratic_discriminant(features: Matrix, codes: Codes, classes: int, weights: Weights = None) -> Predict:
     """Normal classes of unequal covariance, each shrunk after Ledoit and Wolf (2004).
 
     Example:
@@ -164,17 +182,24 @@ def quadratic_discriminant(features: Matrix, codes: Codes, classes: int) -> Pred
         array([0, 1])
     """
     scale = standardiser(features)
-    likelihoods = [_log_likelihood(scale(features[codes == code])) for code in range(classes)]
-    shares = np.log(np.bincount(codes, minlength=classes) / len(codes))
+    rows = [codes == code for code in range(classes)]
+    likelihoods = [_log_likelihood(scale(features[own]), None if weights is None else weights[own]) for own in rows]
+    sizes = np.bincount(codes, weights, minlength=classes)
+    shares = np.log(sizes / sizes.sum())
     return lambda other: softmax(np.column_stack([one(scale(other)) for one in likelihoods]) + shares, axis=1)
 
 
-def _log_likelihood(rows: Matrix) -> Predict:
+def _log_likelihood(rows: Matrix, weights: Weights) -> Predict:
     """Of the normal with the mean and the shrunken covariance of `rows`, up to a constant, as a column."""
-    covariance, _ = ledoit_wolf(rows)
+    mean = weighted_mean(rows, weights)
+    if weights is None:
+        covariance, _ = ledoit_wolf(rows)
+    else:
+        roots = np.sqrt(weights / weights.mean())
+        covariance, _ = ledoit_wolf(weighed(rows - mean, roots), assume_centered=True)
     values, vectors = eigh(covariance)
     values = np.maximum(values, 1e-9)
-    mean, whiten, constant = rows.mean(0), vectors / np.sqrt(values), -0.5 * np.log(values).sum()
+    whiten, constant = vectors / np.sqrt(values), -0.5 * np.log(values).sum()
     return lambda other: constant - 0.5 * (((other - mean) @ whiten) ** 2).sum(1, keepdims=True)
 
 

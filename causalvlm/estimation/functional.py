@@ -4,14 +4,14 @@ Nodes that the formula leaves free, at each of whose levels it holds, are averag
 treatment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.errors import InputError, OverlapError
-from causalvlm.estimation.bootstrap import CELLS_AT_ONCE, left_out, multinomial_batches
+from causalvlm.estimation.bootstrap import CELLS_AT_ONCE, left_out, multinomial_batches, resampled_batches
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels, is_discrete, levels
@@ -30,6 +30,7 @@ class _Counts:
 
     functional: Functional
     columns: tuple[Levels, ...]
+    cell: Int[np.ndarray, " rows"]
     table: Float[np.ndarray, "..."]
     scores: Float[np.ndarray, "_ _"]
 
@@ -63,11 +64,18 @@ def run_functional(problem: Problem, functional: Functional, *, rng: np.random.G
     """
     counts = _count(problem, functional)
     distribution = _defined(counts)
-    tables = multinomial_batches(counts.table, rng=rng)
+    simple = _draws(counts, multinomial_batches(counts.table, rng=rng))
+    if problem.sampling.even:
+        return _fit(problem, counts, distribution, simple, simple, notes=left_out(len(simple.values)))
+    tables = resampled_batches(counts.cell, counts.table.shape, problem.sampling, rng=rng)
+    spread = _draws(counts, tables, problem.sampling.count)
+    return _fit(problem, counts, distribution, spread, simple, notes=left_out(len(spread.values)))
+
+
+def _draws(counts: _Counts, tables: Iterable[Table], clusters: int | None = None) -> Draws:
     drawn = np.concatenate([counts.distributions(table) for table in tables])
     drawn = drawn[np.isfinite(drawn).all((1, 2))]
-    spread = Draws((drawn @ counts.scores).reshape(len(drawn), -1))
-    return _fit(problem, counts, distribution, spread, notes=left_out(len(drawn)))
+    return Draws((drawn @ counts.scores).reshape(len(drawn), -1), clusters)
 
 
 def functional_influence(problem: Problem, functional: Functional) -> Fit:
@@ -99,9 +107,9 @@ def functional_influence(problem: Problem, functional: Functional) -> Fit:
     for start in range(0, len(occupied), chunk):
         towards = np.eye(counts.table.size)[occupied[start : start + chunk]].reshape(-1, *counts.table.shape) - joint
         slopes.append(np.imag(counts.distributions(joint + 1j * step * towards) @ counts.scores)[..., 0] / step)
-    place = np.ravel_multi_index([column.codes for column in counts.columns], counts.table.shape)
-    influence = np.concatenate(slopes)[np.searchsorted(occupied, place)]
-    return _fit(problem, counts, distribution, from_influence(influence), influence=influence)
+    influence = np.concatenate(slopes)[np.searchsorted(occupied, counts.cell)]
+    simple, spread = from_influence(influence), from_influence(influence, problem.sampling)
+    return _fit(problem, counts, distribution, spread, simple, influence=influence)
 
 
 def _fit(
@@ -109,18 +117,22 @@ def _fit(
     counts: _Counts,
     distribution: Float[np.ndarray, "_ _"],
     spread: Spread,
+    simple: Spread,
     *,
     notes: tuple[str, ...] = (),
     influence: Float[np.ndarray, "rows _"] | None = None,
 ) -> Fit:
-    """The effective rows are those that would give the same standard errors if the treatment had been set [ours]."""
+    """The effective rows are those that would give the same standard errors if the treatment had been set [ours].
+
+    `simple` is the uncertainty that the estimates had without clusters: these are no lack of overlap.
+    """
     means = distribution @ counts.scores
     variances = distribution @ counts.scores**2 - means**2
     rows, share = float(problem.rows), 1.0
     for arm, own in zip(problem.arms.pair, problem.arms.rows(), strict=True):
         weights = np.zeros(means.shape)
         weights[arm, -1] = 1.0
-        error = spread.standard_error(weights.ravel())
+        error = simple.standard_error(weights.ravel())
         if error > 0:
             rows = min(rows, float(variances[arm, -1]) / error**2)
             share = min(share, float(variances[arm, -1]) / error**2 / own)
@@ -153,9 +165,9 @@ def _count(problem: Problem, functional: Functional) -> _Counts:
             f"{', '.join(names)}. Merge levels."
         )
     cell = np.ravel_multi_index([column.codes for column in columns], shape)
-    table = np.bincount(cell, minlength=size).astype(float).reshape(shape)
+    table = np.bincount(cell, problem.sampling.weights, minlength=size).astype(float).reshape(shape)
     scores = np.eye(shape[1]) if problem.categorical else outcome.numbers()[:, None]
-    return _Counts(functional, columns, table, scores)
+    return _Counts(functional, columns, cell, table, scores)
 
 
 def _defined(counts: _Counts) -> Float[np.ndarray, "_ _"]:

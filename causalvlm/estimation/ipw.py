@@ -8,12 +8,14 @@ from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.nuisance import frequencies, logistic
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, propensity_of
+from causalvlm.estimation.sampling import EVEN, Sampling
 
 
 def inverse_propensity(
     adjustment: Float[np.ndarray, "rows _"],
     treatment: Int[np.ndarray, " rows"],
     outcome: Float[np.ndarray, " rows"],
+    sampling: Sampling = EVEN,
 ) -> Adjusted:
     """Weighted means with weights 1 / P(a | Z) normalised within the level (Hajek 1971), P a logistic regression.
 
@@ -26,15 +28,15 @@ def inverse_propensity(
         array([1.5, 3.5])
     """
     arms = int(treatment.max()) + 1
-    propensity = _model(adjustment.shape[1])(adjustment, treatment, arms)(adjustment)
+    propensity = _model(adjustment.shape[1])(adjustment, treatment, arms, sampling.weights)(adjustment)
     own = treatment[:, None] == np.arange(arms)
     weights = own / propensity
-    weights = weights / weights.mean(0)
-    means = (weights * outcome[:, None]).mean(0)
+    weights = weights / sampling.mean(weights)
+    means = sampling.mean(weights * outcome[:, None])
     influence = weights * (outcome[:, None] - means)
     design = np.hstack([np.ones((len(outcome), 1)), adjustment])
     scores = np.hstack([design * (own[:, [arm]] - propensity[:, [arm]]) for arm in range(1, arms)])
-    influence = influence - scores @ np.linalg.lstsq(scores, influence, rcond=None)[0]
+    influence = influence - scores @ np.linalg.lstsq(sampling.root(scores), sampling.root(influence), rcond=None)[0]
     return Adjusted(means, influence)
 
 
@@ -54,9 +56,10 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(read_problem(table, BackDoor("X", "Y", ("U",))), rng=rng).means.shape
         (2, 1)
     """
-    propensity = propensity_of(problem, rng=rng)
-    fitted = inverse_propensity(problem.covariates, problem.codes, problem.outcome)
+    propensity, sampling = propensity_of(problem, rng=rng), problem.sampling
+    fitted = inverse_propensity(problem.covariates, problem.codes, problem.outcome, sampling)
     plain = Candidates([_model(problem.covariates.shape[1])])
-    own = cross_fit_classes(plain, problem.covariates, problem.codes, propensity.assigned)
+    own = cross_fit_classes(plain, problem.covariates, problem.codes, propensity.assigned, sampling=sampling)
     notes = own.notes("logistic regression of the treatment", "Use 'aipw', which has others.")
-    return from_overlap(fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, notes)
+    numbers = fitted.means, fitted.influence, propensity.overlap, problem.arms.pair, notes
+    return from_overlap(*numbers, sampling=sampling)

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
 
 from causalvlm.errors import InputError
 from causalvlm.estimation.nuisance import Codes, FitClasses, FitMean, Matrix, Predict
+from causalvlm.estimation.sampling import Weights
 
 Model = Any
 """An instance of scikit-learn's `BaseEstimator`: what it can do is checked where it is used."""
@@ -60,8 +63,9 @@ def regression(model: Model, argument: str) -> FitMean:
     return partial(_fit_regression, model, argument)
 
 
-def _fit_regression(model: Model, argument: str, features: Matrix, outcome: Matrix) -> Predict:
-    fitted = [_fresh(model).fit(features, column) for column in outcome.T]
+def _fit_regression(model: Model, argument: str, features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
+    given = _given(model, argument, weights)
+    fitted = [_fresh(model).fit(features, column, **given) for column in outcome.T]
     return lambda values: _checked(np.column_stack([one.predict(values) for one in fitted]), argument)
 
 
@@ -87,14 +91,29 @@ def classification(model: Model, argument: str) -> FitClasses:
     return partial(_fit_classification, model, argument)
 
 
-def _fit_classification(model: Model, argument: str, features: Matrix, codes: Codes, classes: int) -> Predict:
+def _fit_classification(
+    model: Model, argument: str, features: Matrix, codes: Codes, classes: int, weights: Weights = None
+) -> Predict:
     del classes  # every level occurs in every training part, see `folds`
-    fitted = _fresh(model).fit(features, codes)
+    fitted = _fresh(model).fit(features, codes, **_given(model, argument, weights))
     return lambda values: _checked(fitted.predict_proba(values), argument)
 
 
 def _fresh(model: Model) -> Model:
     return clone(model)
+
+
+def _given(model: Model, argument: str, weights: Weights) -> dict[str, Weights]:
+    """Arguments of `fit` that bring the weights to the model, or to the last step of a pipeline."""
+    if weights is None:
+        return {}
+    last, path = (model.steps[-1][1], f"{model.steps[-1][0]}__") if isinstance(model, Pipeline) else (model, "")
+    if not has_fit_parameter(last, "sample_weight"):
+        raise InputError(
+            f"{argument}= must take weights, as weights= was given; received {type(last).__name__}, whose fit has no "
+            "sample_weight. Use another model, or leave weights= out."
+        )
+    return {f"{path}sample_weight": weights}
 
 
 def _refused(model: Model, argument: str, kind: str) -> InputError:

@@ -45,25 +45,27 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
             f"{_sizes(problem)}. Cut them in two, or use 'two-stage-least-squares'."
         )
     instrument, takes = joint_levels(problem.table, problem.roles.instruments).codes, problem.codes.astype(float)
-    propensity = fit_propensity(problem.covariates, instrument, pair=(1, 0), rng=rng, learners=problem.learners)
+    sampling, learners, adjustment = problem.sampling, problem.learners, problem.covariates
+    propensity = fit_propensity(adjustment, instrument, pair=(1, 0), rng=rng, learners=learners, sampling=sampling)
     uncentred: list[Float[np.ndarray, " rows"]] = []
     notes = dict.fromkeys(propensity.notes)
     for answer in ((1 - takes) * problem.outcome, takes * problem.outcome, takes):
-        fitted = augmented(propensity, problem.covariates, instrument, answer, learners=problem.learners)
+        fitted = augmented(propensity, adjustment, instrument, answer, learners=learners, sampling=sampling)
         uncentred.append((fitted.means + fitted.influence) @ np.array([-1.0, 1.0]))
         notes |= dict.fromkeys(fitted.notes)
     without, with_it, moved = uncentred
-    share = float(moved.mean())
-    means = np.array([-without.mean(), with_it.mean()]) / share
+    share = float(sampling.mean(moved))
+    means = np.array([-sampling.mean(without), sampling.mean(with_it)]) / share
     influence = np.column_stack([-without - means[0] * moved, with_it - means[1] * moved]) / share
     value, effect = float(means[1] - means[0]), influence[:, 1] - influence[:, 0]
-    error = float(np.sqrt(effect @ effect)) / problem.rows
-    moments = Moments((effect * share)[:, None], moved[:, None], error)
-    ends, weak = slope_interval(value, error, moments, share**2 / float(moved.var() / problem.rows))
+    error = sampling.error(effect)
+    products = sampling.totals(effect * share)[:, None], sampling.totals(moved)[:, None]
+    strength = share**2 / sampling.error(moved - share) ** 2
+    ends, weak = slope_interval(value, error, Moments(*products, error, sampling.count), strength)
     size, kept = propensity.overlap.worst((1, 0))
     return Fit(
         means[:, None],
-        OnLine(from_influence(influence).covariance, np.array([0.0, 1.0]), ends),
+        OnLine(from_influence(influence, sampling).covariance, np.array([0.0, 1.0]), ends, sampling.count),
         size,
         kept,
         propensity.overlap.auc,

@@ -18,6 +18,7 @@ from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.nuisance import least_squares
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.sampling import EVEN, Sampling
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def nested_regressions(
     *,
     covariates: Float[np.ndarray, "rows _"],
     nested: Sequence[tuple[int, int]],
+    sampling: Sampling = EVEN,
 ) -> Nested:
     """Estimate E[Y(a, S(b))] for each (a, b); the influence functions carry the slopes of both models.
 
@@ -63,23 +65,24 @@ def nested_regressions(
     rows = len(outcome)
     given = np.hstack([np.ones((rows, 1)), covariates])
     design = np.hstack([given, mediator])
-    centre = given.mean(0)
+    centre = sampling.mean(given)
+    root = sampling.root(np.ones(rows))
     means, columns, sizes, shares = [], [], [], []
     for a, b in nested:
         seen, of = treatment == a, treatment == b
-        first = np.linalg.pinv(given[of])  # from mediators in level b to their lines
-        lines = first @ mediator[of]
+        first = np.linalg.pinv(given[of] * root[of, None])  # from mediators in level b to their lines
+        lines = first @ (mediator[of] * root[of, None])
         at = np.concatenate([centre, centre @ lines])
-        second = np.linalg.pinv(design[seen])
-        slopes = second @ outcome[seen]
+        second = np.linalg.pinv(design[seen] * root[seen, None])
+        slopes = second @ (outcome[seen] * root[seen])
         index = slopes[given.shape[1] :]
         means.append(at @ slopes)
         influence = (given - centre) @ (slopes[: given.shape[1]] + lines @ index)
         weights = at @ second
-        influence[seen] += rows * weights * (outcome[seen] - design[seen] @ slopes)
-        influence[of] += rows * (centre @ first) * ((mediator[of] - given[of] @ lines) @ index)
+        influence[seen] += rows * weights * (outcome[seen] - design[seen] @ slopes) / root[seen]
+        influence[of] += rows * (centre @ first) * ((mediator[of] - given[of] @ lines) @ index) / root[of]
         columns.append(influence)
-        sizes.append(kish(weights))
+        sizes.append(kish(weights * root[seen]))
         shares.append(sizes[-1] / seen.sum())
     return Nested(np.array(means), np.column_stack(columns), np.array(sizes), np.array(shares))
 
@@ -96,11 +99,13 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(read_problem(table, Mediation("X", "Y", ("S",), ())), rng=rng).means.shape
         (2, 1)
     """
-    codes, mediator, covariates = problem.codes, problem.mediator, problem.covariates
-    found = nested_regressions(mediator, codes, problem.outcome, covariates=covariates, nested=problem.nested)
+    codes, mediator, covariates, sampling = problem.codes, problem.mediator, problem.covariates, problem.sampling
+    columns = mediator, codes, problem.outcome
+    found = nested_regressions(*columns, covariates=covariates, nested=problem.nested, sampling=sampling)
     features, pair = np.hstack([mediator, covariates]), problem.arms.pair
-    overlap = Overlap(pair_auc(decoded(features, codes, rng=rng), codes, pair), found.sizes, found.shares)
-    lines, assigned = Candidates([separate(least_squares(1))]), folds(codes, rng=rng)
-    judged = cross_fit_arms(lines, features, codes, problem.outcome, assigned)
+    auc = pair_auc(decoded(features, codes, rng=rng, sampling=sampling), codes, pair, sampling)
+    lines, assigned = Candidates([separate(least_squares(1))]), folds(codes, rng=rng, sampling=sampling)
+    judged = cross_fit_arms(lines, features, codes, problem.outcome, assigned, sampling)
     notes = judged.notes("line of the outcome in each level", "Use 'plug-in', with columns cut into levels.")
-    return from_overlap(found.means, found.influence, overlap, pair, notes)
+    overlap = Overlap(auc, found.sizes, found.shares)
+    return from_overlap(found.means, found.influence, overlap, pair, notes, sampling=sampling)

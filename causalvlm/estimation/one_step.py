@@ -38,6 +38,7 @@ from causalvlm.estimation.nuisance import (
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import classifiers
+from causalvlm.estimation.sampling import EVEN, Sampling, Weights, weighted_mean
 
 _LOGISTIC_COLUMNS = 100
 
@@ -75,6 +76,7 @@ def one_step(
     pair: tuple[int, int],
     rng: np.random.Generator,
     learners: Learners = NO_LEARNERS,
+    sampling: Sampling = EVEN,
 ) -> OneStep:
     """Estimate E[Y | do(a)] for every level a; see the module's docstring for the formula.
 
@@ -90,6 +92,7 @@ def one_step(
         pair: the two levels whose AUC is reported.
         rng: splits the rows into folds.
         learners: models of one's own; the classifier is that of the treatment from (S, C), and from C.
+        sampling: clusters and weights of the rows.
 
     Raises:
         OverlapError: if a level has too few rows to cross-fit.
@@ -103,22 +106,24 @@ def one_step(
         >>> (fit.means[1] - fit.means[0]).round(1)  # the naive difference is 2.1
         np.float64(1.0)
     """
-    return _with_outcome(_without_outcome(mediator, treatment, covariates, learners, rng=rng), outcome, pair, learners)
+    given = _without_outcome(mediator, treatment, covariates, learners, sampling, rng=rng)
+    return _with_outcome(given, outcome, pair, learners)
 
 
 def _with_outcome(given: "_Given", outcome: Outcome, pair: tuple[int, int], learners: Learners) -> OneStep:
     treatment, probe, propensity = given.treatment, given.probe.predictions, given.propensity.predictions
-    parts = _outcome_parts(given.views, treatment, outcome, propensity, given.assigned, learners)
-    ratio = _density_ratio(probe, propensity, treatment)
-    uncentred = _uncentred(ratio, parts, outcome, treatment, propensity)
-    means = uncentred.mean(0)
-    sizes = np.array([kish(column) for column in ratio.T])
+    sampling = given.sampling
+    parts = _outcome_parts(given, outcome, learners)
+    ratio = _density_ratio(probe, propensity, treatment, sampling)
+    uncentred = _uncentred(ratio, parts, outcome, treatment, propensity, sampling)
+    means = sampling.mean(uncentred)
+    sizes = np.array([kish(column) for column in sampling.weigh(ratio).T])
     notes = (
         *given.probe.notes("classifier of the treatment"),
         *given.propensity.notes("propensity"),
         *parts.notes,
     )
-    overlap = Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(outcome))
+    overlap = Overlap(pair_auc(probe, treatment, pair, sampling), sizes, sizes / len(outcome))
     return OneStep(means, uncentred - means, overlap, given.views.reduced_to, notes)
 
 
@@ -136,7 +141,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         (2, 1)
     """
     pair, columns, learners = problem.arms.pair, (problem.mediator, problem.codes, problem.covariates), problem.learners
-    given = problem.once("one-step", lambda: _without_outcome(*columns, learners, rng=rng))
+    given = problem.once("one-step", lambda: _without_outcome(*columns, learners, problem.sampling, rng=rng))
     fitted = _with_outcome(given, problem.outcome, pair, learners)
     notes = fitted.notes
     if fitted.reduced_to is not None:
@@ -145,7 +150,7 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
             f"the mediator's {len(problem.roles.mediators)} columns were reduced to {fitted.reduced_to} principal "
             "components: what they lose of the treatment's path is missing from the effect. More rows avoid this.",
         )
-    return from_overlap(fitted.means, fitted.influence, fitted.overlap, pair, notes)
+    return from_overlap(fitted.means, fitted.influence, fitted.overlap, pair, notes, sampling=problem.sampling)
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ class _Given:
     assigned: Int[np.ndarray, " rows"]
     probe: Judged
     propensity: Judged
+    sampling: Sampling
 
 
 def _without_outcome(
@@ -189,15 +195,17 @@ def _without_outcome(
     treatment: Int[np.ndarray, " rows"],
     covariates: Matrix,
     learners: Learners,
+    sampling: Sampling,
     *,
     rng: np.random.Generator,
 ) -> _Given:
-    assigned = folds(treatment, rng=rng)
+    assigned = folds(treatment, rng=rng, sampling=sampling)
     limit = min(len(train) for train, _ in splits(assigned)) // ROWS_PER_COLUMN
     views = _Views(mediator, covariates, limit)
-    probe = cross_fit_classes(_probes(views.width, learners), views.whole, treatment, assigned, view=views.features)
-    propensity = cross_fit_classes(classifiers(covariates.shape[1], learners), covariates, treatment, assigned)
-    return _Given(views, treatment, assigned, probe, propensity)
+    probes, models = _probes(views.width, learners), classifiers(covariates.shape[1], learners)
+    probe = cross_fit_classes(probes, views.whole, treatment, assigned, sampling=sampling, view=views.features)
+    propensity = cross_fit_classes(models, covariates, treatment, assigned, sampling=sampling)
+    return _Given(views, treatment, assigned, probe, propensity, sampling)
 
 
 @dataclass(frozen=True)
@@ -210,14 +218,8 @@ class _OutcomeParts:
     notes: tuple[Note, ...]
 
 
-def _outcome_parts(
-    views: _Views,
-    treatment: Int[np.ndarray, " rows"],
-    outcome: Outcome,
-    propensity: Matrix,
-    assigned: Int[np.ndarray, " rows"],
-    learners: Learners,
-) -> _OutcomeParts:
+def _outcome_parts(given: _Given, outcome: Outcome, learners: Learners) -> _OutcomeParts:
+    views, treatment, sampling, propensity = given.views, given.treatment, given.sampling, given.propensity.predictions
     regressions = candidates(_regressions(views.width, int(np.bincount(treatment).min())), learners.outcome)
     every, arms = np.arange(len(outcome)), propensity.shape[1]
 
@@ -227,13 +229,13 @@ def _outcome_parts(
         """Axes row, mu and then eta of each level a, level x'."""
         view = views.features(train)
         seen, unseen = view(train), view(held)
-        given, at = views.covariates[train], views.covariates[held]
-        fits = [fit(seen, treatment[train], outcome[train], arms) for fit in learners]
-        eta = [_given_arm(predict(seen), treatment[train], given, at) for predict in fits]
+        held_fixed, at, weights = views.covariates[train], views.covariates[held], sampling.at(train)
+        fits = [fit(seen, treatment[train], outcome[train], arms, weights) for fit in learners]
+        eta = [_given_arm(predict(seen), treatment[train], held_fixed, at, weights) for predict in fits]
         return [np.hstack([predict(unseen)[:, None], one]) for predict, one in zip(fits, eta, strict=True)]
 
     target = Mean(outcome, treatment, lambda found: found[:, every, 0, treatment])
-    judged = cross_fit(regressions, fold, target, views.whole, assigned)
+    judged = cross_fit(regressions, fold, target, views.whole, given.assigned, sampling)
     best = judged.predictions
     mu = best[:, 0]
     return _OutcomeParts(
@@ -242,37 +244,42 @@ def _outcome_parts(
 
 
 def _given_arm(
-    predicted: Matrix, treatment: Int[np.ndarray, " _"], covariates: Matrix, at: Matrix
+    predicted: Matrix, treatment: Int[np.ndarray, " _"], covariates: Matrix, at: Matrix, weights: Weights
 ) -> Float[np.ndarray, "_ _ _"]:
     """eta_a(x', c): the predictions regressed on C within each arm; their arm mean when there is no covariate."""
-    arms = predicted.shape[1]
+    arms, lines = predicted.shape[1], least_squares(_covariate_degree(covariates))
     result = np.empty((len(at), arms, arms))
     for arm in range(arms):
         own = treatment == arm
-        result[:, arm] = least_squares(_covariate_degree(covariates))(covariates[own], predicted[own])(at)
+        result[:, arm] = lines(covariates[own], predicted[own], None if weights is None else weights[own])(at)
     return result
 
 
 def _density_ratio(
-    probe: Matrix, propensity: Matrix, treatment: Int[np.ndarray, " rows"]
+    probe: Matrix, propensity: Matrix, treatment: Int[np.ndarray, " rows"], sampling: Sampling
 ) -> Float[np.ndarray, "rows _"]:
     """w_a for every row and level a, normalised to mean one within each observed level."""
     rows = np.arange(len(treatment))
     odds = probe / propensity
     ratio = odds / odds[rows, treatment][:, None]
     for arm in range(probe.shape[1]):
-        own = treatment == arm
-        ratio[own] /= ratio[own].mean(0)
+        own = np.flatnonzero(treatment == arm)
+        ratio[own] /= weighted_mean(ratio[own], sampling.at(own))
     return ratio
 
 
 def _uncentred(
-    ratio: Matrix, parts: _OutcomeParts, outcome: Outcome, treatment: Int[np.ndarray, " rows"], propensity: Matrix
+    ratio: Matrix,
+    parts: _OutcomeParts,
+    outcome: Outcome,
+    treatment: Int[np.ndarray, " rows"],
+    propensity: Matrix,
+    sampling: Sampling,
 ) -> Float[np.ndarray, "rows _"]:
     """The uncentred influence function, a column per level; its mean is the estimate."""
     rows, arms = np.arange(len(outcome)), propensity.shape[1]
     inverse = (treatment[:, None] == np.arange(arms)) / propensity
-    inverse /= inverse.mean(0)
+    inverse /= sampling.mean(inverse)
     theta = np.einsum("nax,nx->na", parts.eta, propensity)
     residual = outcome - parts.mu[rows, treatment]
     return ratio * residual[:, None] + inverse * (parts.xi[:, None] - theta) + parts.eta[rows, :, treatment]

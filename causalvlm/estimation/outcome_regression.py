@@ -11,10 +11,14 @@ from causalvlm.estimation.fit import Fit, from_overlap, from_tolerance
 from causalvlm.estimation.nuisance import least_squares
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import Adjusted, propensity_of
+from causalvlm.estimation.sampling import EVEN, Sampling
 
 
 def outcome_regression(
-    adjustment: Float[np.ndarray, "rows _"], treatment: Int[np.ndarray, " rows"], outcome: Float[np.ndarray, " rows"]
+    adjustment: Float[np.ndarray, "rows _"],
+    treatment: Int[np.ndarray, " rows"],
+    outcome: Float[np.ndarray, " rows"],
+    sampling: Sampling = EVEN,
 ) -> Adjusted:
     """E[Y | do(a)] = mean over all rows of a linear regression fitted on the rows of level a (g-formula, Robins 1986).
 
@@ -26,12 +30,12 @@ def outcome_regression(
         array([3., 4.])
     """
     design = np.hstack([np.ones((len(outcome), 1)), adjustment])
-    centre = design.mean(0)
+    centre, weighted = sampling.mean(design), sampling.weigh(design)
     means, columns = [], []
     for arm in range(int(treatment.max()) + 1):
         own = treatment == arm
-        inverse = np.linalg.pinv(design[own].T @ design[own] / len(outcome))
-        slopes = inverse @ (design[own].T @ outcome[own] / len(outcome))
+        inverse = np.linalg.pinv(weighted[own].T @ design[own] / len(outcome))
+        slopes = inverse @ (weighted[own].T @ outcome[own] / len(outcome))
         residual = np.where(own, outcome - design @ slopes, 0.0)
         means.append(centre @ slopes)
         columns.append(design @ slopes - means[-1] + residual * (design @ (inverse @ centre)))
@@ -63,6 +67,7 @@ def linear_response(
     outcome: Float[np.ndarray, " rows"],
     *,
     settings: Float[np.ndarray, " _"],
+    sampling: Sampling = EVEN,
 ) -> Line:
     """E[Y | do(x)] = E[Y] + slope (x - E[X]), the slope that of Y on X given Z by least squares.
 
@@ -75,15 +80,17 @@ def linear_response(
         array([0.5, 2.5])
     """
     design = np.hstack([np.ones((len(outcome), 1)), adjustment])
-    own = treatment - design @ np.linalg.lstsq(design, treatment, rcond=None)[0]
-    variance = own.var()
-    slope = (own * outcome).mean() / variance
+    heavy = sampling.root(design)
+    own = treatment - design @ np.linalg.lstsq(heavy, sampling.root(treatment), rcond=None)[0]
+    variance = sampling.variance(own)
+    slope = sampling.mean(own * outcome) / variance
     partial = outcome - slope * treatment
-    residual = partial - design @ np.linalg.lstsq(design, partial, rcond=None)[0]
-    distance = settings - treatment.mean()
-    centred = outcome - outcome.mean() - slope * (treatment - treatment.mean())
+    residual = partial - design @ np.linalg.lstsq(heavy, sampling.root(partial), rcond=None)[0]
+    middle, dose = sampling.mean(outcome), sampling.mean(treatment)
+    distance = settings - dose
+    centred = outcome - middle - slope * (treatment - dose)
     influence = centred[:, None] + (own * residual / variance)[:, None] * distance
-    return Line(outcome.mean() + slope * distance, influence, float(variance / treatment.var()))
+    return Line(middle + slope * distance, influence, float(variance / sampling.variance(treatment)))
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
@@ -98,19 +105,20 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(read_problem(table, BackDoor("X", "Y", ("U",))), rng=rng).means.shape
         (2, 1)
     """
-    arms, adjustment, outcome = problem.arms, problem.covariates, problem.outcome
+    arms, adjustment, outcome, sampling = problem.arms, problem.covariates, problem.outcome, problem.sampling
+    plane = Candidates([separate(least_squares(1))])
     if arms.levels is None:
-        line = linear_response(adjustment, arms.design[:, 0], outcome, settings=arms.settings[:, 0])
+        doses, settings = arms.design[:, 0], arms.settings[:, 0]
+        line = linear_response(adjustment, doses, outcome, settings=settings, sampling=sampling)
         together = np.zeros(problem.rows, dtype=np.int64)
-        plane = Candidates([separate(least_squares(1))])
-        own = cross_fit_arms(plane, np.hstack([arms.design, adjustment]), together, outcome, folds(together, rng=rng))
+        assigned = folds(together, rng=rng, sampling=sampling)
+        features = np.hstack([arms.design, adjustment])
+        own = cross_fit_arms(plane, features, together, outcome, assigned, sampling)
         notes = own.notes("line through treatment and covariates", "Use 'partially-linear' or 'dose-response'.")
         notes = (*notes, *arms.extrapolations())
-        return from_tolerance(line.means, line.influence, line.tolerance, auc=None, notes=notes)
+        return from_tolerance(line.means, line.influence, line.tolerance, auc=None, notes=notes, sampling=sampling)
     propensity = propensity_of(problem, rng=rng)
-    fitted = outcome_regression(adjustment, problem.codes, outcome)
-    own = cross_fit_arms(
-        Candidates([separate(least_squares(1))]), adjustment, problem.codes, outcome, propensity.assigned
-    )
+    fitted = outcome_regression(adjustment, problem.codes, outcome, sampling)
+    own = cross_fit_arms(plane, adjustment, problem.codes, outcome, propensity.assigned, sampling)
     notes = own.notes("line in each level", "Use 'aipw', which has curves.")
-    return from_overlap(fitted.means, fitted.influence, propensity.overlap, arms.pair, notes)
+    return from_overlap(fitted.means, fitted.influence, propensity.overlap, arms.pair, notes, sampling=sampling)

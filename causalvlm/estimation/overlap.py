@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from causalvlm.estimation.sampling import EVEN, Sampling
+
 FEWEST_EFFECTIVE_ROWS = 30.0
 """Below this effective sample size nothing is claimed: the normal approximation of a mean has no ground there."""
 
@@ -34,15 +36,24 @@ class Overlap:
         return float(self.sizes[chosen].min()), float(self.shares[chosen].min())
 
 
-def kish(weights: Float[np.ndarray, "..."], counts: Float[np.ndarray, "..."] | None = None) -> float:
-    """Effective sample size (sum w)^2 / sum w^2, each weight occurring `counts` times.
+def kish(
+    weights: Float[np.ndarray, "..."],
+    counts: Float[np.ndarray, "..."] | None = None,
+    squares: Float[np.ndarray, "..."] | None = None,
+) -> float:
+    """Effective sample size (sum w)^2 / sum w^2.
+
+    Args:
+        weights: w.
+        counts: how many rows have each, or the sum of the weights that these have of their own.
+        squares: the sum of the squares of those; by default they have none.
 
     Example:
         >>> kish(np.array([1.0, 1.0, 0.0, 0.0]))
         2.0
     """
     repeated = np.ones_like(weights) if counts is None else counts
-    return float((repeated * weights).sum() ** 2 / (repeated * weights**2).sum())
+    return float((repeated * weights).sum() ** 2 / ((repeated if squares is None else squares) * weights**2).sum())
 
 
 def auc(
@@ -63,7 +74,10 @@ def auc(
 
 
 def pair_auc(
-    probabilities: Float[np.ndarray, "rows _"], codes: Int[np.ndarray, " rows"], pair: tuple[int, int]
+    probabilities: Float[np.ndarray, "rows _"],
+    codes: Int[np.ndarray, " rows"],
+    pair: tuple[int, int],
+    sampling: Sampling = EVEN,
 ) -> float:
     """AUC of the two levels of `pair` from class probabilities, over the rows of those levels alone.
 
@@ -75,4 +89,4 @@ def pair_auc(
     chosen = (codes == treated) | (codes == control)
     kept = probabilities[chosen]
     total = np.maximum(kept[:, treated] + kept[:, control], np.finfo(float).tiny)
-    return auc(kept[:, treated] / total, codes[chosen] == treated)
+    return auc(kept[:, treated] / total, codes[chosen] == treated, sampling.at(np.flatnonzero(chosen)))

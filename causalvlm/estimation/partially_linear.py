@@ -17,6 +17,7 @@ from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, least_squares, standardiser
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.score_test import score_test
 from causalvlm.estimation.structure import p_of_left, structure_left
 
@@ -58,6 +59,7 @@ def partially_linear(
     settings: Float[np.ndarray, " _"],
     rng: np.random.Generator,
     learners: Learners = NO_LEARNERS,
+    sampling: Sampling = EVEN,
 ) -> OneSlope:
     """E[Y | do(x)] = E[Y] + theta (x - E[X]).
 
@@ -68,6 +70,7 @@ def partially_linear(
         settings: doses at which the mean is wanted.
         rng: splits the rows into folds.
         learners: regressors of one's own, of the outcome and of the treatment.
+        sampling: clusters and weights of the rows.
 
     Raises:
         OverlapError: if there are too few rows to cross-fit.
@@ -82,28 +85,30 @@ def partially_linear(
         1.0
     """
     together = np.zeros(len(outcome), dtype=np.int64)
-    assigned = folds(together, rng=rng)
+    assigned = folds(together, rng=rng, sampling=sampling)
     plain = adjusting(adjustment.shape[1], len(outcome))
     of_treatment = candidates(plain, learners.treatment, "treatment_model")
-    given = cross_fit_arms(of_treatment, adjustment, together, treatment, assigned)
-    expected = cross_fit_arms(candidates(plain, learners.outcome), adjustment, together, outcome, assigned)
+    of_outcome = candidates(plain, learners.outcome)
+    given = cross_fit_arms(of_treatment, adjustment, together, treatment, assigned, sampling)
+    expected = cross_fit_arms(of_outcome, adjustment, together, outcome, assigned, sampling)
     own = treatment - given.predictions[:, 0]
     around = outcome - expected.predictions[:, 0]
-    slope = float(own @ around / (own @ own))
+    heavy = sampling.weigh(own)
+    slope = float(heavy @ around / (heavy @ own))
     residual = around - slope * own
 
-    distance = settings - treatment.mean()
-    along = own * residual / (own @ own / len(own))
-    common = outcome - outcome.mean() - slope * (treatment - treatment.mean())
-    scale = outcome.std() or 1.0
-    left = structure_left(np.column_stack([treatment, adjustment]), residual[:, None] / scale, together, assigned)
+    middle, dose = sampling.mean(outcome), sampling.mean(treatment)
+    distance = settings - dose
+    along = own * residual / (heavy @ own / len(own))
+    common = outcome - middle - slope * (treatment - dose)
+    features, scaled = np.column_stack([treatment, adjustment]), residual[:, None] / (outcome.std() or 1.0)
     return OneSlope(
         slope,
-        outcome.mean() + slope * distance,
+        middle + slope * distance,
         common[:, None] + along[:, None] * distance,
-        float((own @ own) / len(own) / treatment.var()),
-        _p_one_slope(own, residual, adjustment),
-        left,
+        float((heavy @ own) / len(own) / sampling.variance(treatment)),
+        _p_one_slope(own, residual, adjustment, sampling),
+        structure_left(features, scaled, together, assigned, sampling),
         (*given.notes("model of the treatment"), *expected.notes("model of the outcome")),
     )
 
@@ -128,9 +133,11 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         settings=arms.settings[:, 0],
         rng=rng,
         learners=problem.learners,
+        sampling=problem.sampling,
     )
     notes = (*_slope_notes(found), *found.notes, *arms.extrapolations())
-    return from_tolerance(found.means, found.influence, found.tolerance, auc=None, notes=notes)
+    numbers = found.means, found.influence, found.tolerance
+    return from_tolerance(*numbers, auc=None, notes=notes, sampling=problem.sampling)
 
 
 def _slope_notes(found: OneSlope) -> tuple[Note, ...]:
@@ -145,7 +152,10 @@ def _slope_notes(found: OneSlope) -> tuple[Note, ...]:
 
 
 def _p_one_slope(
-    own: Float[np.ndarray, " rows"], residual: Float[np.ndarray, " rows"], adjustment: Float[np.ndarray, "rows _"]
+    own: Float[np.ndarray, " rows"],
+    residual: Float[np.ndarray, " rows"],
+    adjustment: Float[np.ndarray, "rows _"],
+    sampling: Sampling,
 ) -> float:
     """Score test against a slope that changes with the dose or with Z: residuals times v^2, v^3 and v Z_j.
 
@@ -157,6 +167,7 @@ def _p_one_slope(
     scaled = standardiser(adjustment)(adjustment)
     powers = np.column_stack([v**2, v**3])
     if width:
-        powers = powers - least_squares(2 if width <= QUADRATIC_COLUMNS else 1)(adjustment, powers)(adjustment)
-    added = np.column_stack([powers - powers.mean(0), v[:, None] * scaled])
-    return score_test(added, v[:, None], residual)
+        lines = least_squares(2 if width <= QUADRATIC_COLUMNS else 1)
+        powers = powers - lines(adjustment, powers, sampling.weights)(adjustment)
+    added = np.column_stack([powers - sampling.mean(powers), v[:, None] * scaled])
+    return score_test(added, v[:, None], residual, sampling)

@@ -1,12 +1,12 @@
 """Plug-in estimators for discrete variables: the identifying sum itself, on the observed frequencies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.bootstrap import left_out, multinomial_batches
+from causalvlm.estimation.bootstrap import left_out, multinomial_batches, resampled_batches
 from causalvlm.estimation.cells import (
     Cells,
     back_door_overlap,
@@ -24,6 +24,8 @@ from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels
 from causalvlm.estimation.spread import Draws
 from causalvlm.identification.estimands import Functional
+
+_TINY = float(np.finfo(float).tiny)
 
 Probabilities = Float[np.ndarray, "*_ _ _ _"]
 Means = Callable[[Probabilities, Float[np.ndarray, "*_ _ _ _ _"]], Float[np.ndarray, "*_ _ _"]]
@@ -46,9 +48,9 @@ def front_door_means(joint: Probabilities, outcome: Float[np.ndarray, "*_ _ _ _ 
         array([1.5, 1.5])
     """
     stratum = joint.sum((-2, -1))
-    given_stratum = joint.sum(-1) / np.maximum(stratum, np.finfo(float).tiny)[..., None]
+    given_stratum = joint.sum(-1) / np.maximum(stratum, _TINY)[..., None]
     arms = joint.sum(-1, keepdims=True)
-    mediator = joint / np.maximum(arms, np.finfo(float).tiny)
+    mediator = joint / np.maximum(arms, _TINY)
     over_treatment = np.einsum("...cx,...cxsk->...csk", given_stratum, outcome)
     weights = stratum / stratum.sum(-1, keepdims=True)
     return np.einsum("...c,...cas,...csk->...ak", weights, mediator, over_treatment)
@@ -81,13 +83,25 @@ def nested_means(
         array([0.5, 2.5])
     """
     weights = joint.sum((-2, -1)) / joint.sum((-3, -2, -1))[..., None]
-    law = joint / np.maximum(joint.sum(-1, keepdims=True), np.finfo(float).tiny)
+    law = joint / np.maximum(joint.sum(-1, keepdims=True), _TINY)
     seen, of = (list(levels) for levels in zip(*nested, strict=True))
     return np.einsum("...c,...cas,...cask->...ak", weights, law[..., of, :], outcome[..., seen, :, :])
 
 
-def bootstrap_means(cells: Cells, means: Means, *, rng: np.random.Generator) -> Float[np.ndarray, "_ _ _"]:
+def bootstrap_means(
+    cells: Cells,
+    means: Means,
+    *,
+    rng: np.random.Generator,
+    batches: Iterable[Float[np.ndarray, "_ _ _ _ _"]] | None = None,
+) -> Float[np.ndarray, "_ _ _"]:
     """Do-means on bootstrap tables, axes draw, level, outcome column; tables with an empty cell are left out.
+
+    Args:
+        cells: the counted table.
+        means: what is wanted of a table.
+        rng: draws the tables.
+        batches: tables that have been drawn otherwise, of clusters for instance.
 
     Example:
         >>> finest = np.full((1, 2, 1, 1), 50.0)
@@ -99,11 +113,11 @@ def bootstrap_means(cells: Cells, means: Means, *, rng: np.random.Generator) -> 
         raise ValueError("the multinomial bootstrap needs a discrete outcome")
     empty = ~needed(cells.counts)
     drawn: list[Float[np.ndarray, "_ _ _"]] = []
-    for tables in multinomial_batches(cells.finest, rng=rng):
+    for tables in multinomial_batches(cells.finest, rng=rng) if batches is None else batches:
         counts = tables.sum(-1)
         full = ((counts > 0) | empty).all((1, 2, 3))
         counts = counts[full]
-        drawn.append(means(counts, (tables[full] @ cells.scores) / np.maximum(counts, 1.0)[..., None]))
+        drawn.append(means(counts, (tables[full] @ cells.scores) / np.maximum(counts, _TINY)[..., None]))
     return np.concatenate(drawn)
 
 
@@ -127,7 +141,7 @@ def front_door_influence(
     c, x, s = place
     counts, mu = cells.counts, cell_means(cells)[..., 0]
     treatment = counts.sum(-1) / counts.sum((-2, -1))[:, None]
-    mediator = counts / np.maximum(counts.sum(-1, keepdims=True), 1.0)
+    mediator = counts / np.maximum(counts.sum(-1, keepdims=True), _TINY)
     xi = np.einsum("cx,cxs->cs", treatment, mu)
     eta = np.einsum("cas,cxs->cax", mediator, mu)
     theta = np.einsum("cas,cs->ca", mediator, xi)
@@ -179,7 +193,7 @@ def nested_influence(
     c, x, s = place
     counts, mu = cells.counts, cell_means(cells)[..., 0]
     treatment = counts.sum(-1) / counts.sum((-2, -1))[:, None]
-    law = counts / np.maximum(counts.sum(-1, keepdims=True), 1.0)
+    law = counts / np.maximum(counts.sum(-1, keepdims=True), _TINY)
     columns: list[Float[np.ndarray, " rows"]] = []
     for a, b in nested:
         eta = (law[:, b] * mu[:, a]).sum(-1)
@@ -211,11 +225,11 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     if cells.finest is None:
         return _analytic(problem, cells)
     overlap = _overlap(problem, cells)
-    draws = bootstrap_means(cells, _formula(problem), rng=rng)
+    draws = bootstrap_means(cells, _formula(problem), rng=rng, batches=_resampled(problem, cells, rng=rng))
     rows, share = overlap.worst(problem.arms.pair)
     outcome = problem.counted_outcome
     classes = outcome.labels if isinstance(outcome, Levels) and problem.categorical else None
-    spread = Draws(draws.reshape(len(draws), -1))
+    spread = Draws(draws.reshape(len(draws), -1), problem.sampling.count)
     return Fit(_means(problem, cells), spread, rows, share, overlap.auc, classes, left_out(len(draws)))
 
 
@@ -244,14 +258,27 @@ def _analytic(problem: Problem, cells: Cells) -> Fit:
             influence = nested_influence(cells, places, problem.outcome, nested=problem.nested)
         case _:
             influence = back_door_influence(cells, places, problem.outcome)
-    return from_overlap(_means(problem, cells)[:, 0], influence, _overlap(problem, cells), problem.arms.pair)
+    numbers = _means(problem, cells)[:, 0], influence, _overlap(problem, cells), problem.arms.pair
+    return from_overlap(*numbers, sampling=problem.sampling)
 
 
 def _count(problem: Problem) -> Cells:
     columns = problem.strata, problem.arms.coded(), problem.mediator_levels
-    cells = count_cells(*columns, problem.counted_outcome, nominal=problem.categorical)
+    cells = count_cells(*columns, problem.counted_outcome, nominal=problem.categorical, sampling=problem.sampling)
     require_cells(cells, *columns)
     return cells
+
+
+def _resampled(
+    problem: Problem, cells: Cells, *, rng: np.random.Generator
+) -> Iterable[Float[np.ndarray, "_ _ _ _ _"]] | None:
+    """Tables of resampled clusters or weighted rows, or None, if all rows are drawn alike and by themselves."""
+    outcome = problem.counted_outcome
+    if problem.sampling.even or cells.finest is None or not isinstance(outcome, Levels):
+        return None
+    codes = (problem.strata.codes, problem.codes, problem.mediator_levels.codes, outcome.codes)
+    cell = np.ravel_multi_index(codes, cells.finest.shape)
+    return resampled_batches(cell, cells.finest.shape, problem.sampling, rng=rng)
 
 
 def _formula(problem: Problem) -> Means:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from causalvlm.errors import InputError
+from causalvlm.errors import InputError, OverlapError
 from causalvlm.estimation.arms import Arms, read_arms
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.roles import Roles, roles
@@ -25,6 +25,7 @@ from causalvlm.estimation.sample import (
     matrix,
     numbers,
 )
+from causalvlm.estimation.sampling import EVEN, Sampling, few_clusters, read_sampling
 from causalvlm.identification.criteria import Door
 from causalvlm.identification.estimands import Estimand, FrontDoor, Mediation
 
@@ -32,6 +33,9 @@ Data = Literal["cells", "levels", "amounts"]
 """Discrete columns with enough rows in their cells, a treatment with levels, or a continuous treatment."""
 
 _ROWS_PER_CELL = 5
+
+FEWEST_OF_LEVEL = 5
+"""Clusters in which a compared level must lie: one for each fold, and few enough."""
 
 Made = TypeVar("Made")
 
@@ -47,6 +51,7 @@ class Problem:
         arms: the settings of the treatment.
         learners: models of one's own for the nuisance functions.
         notes: what a reader must know of the columns.
+        sampling: clusters and weights of the rows.
         kept: what `once` has made.
 
     Example:
@@ -62,6 +67,7 @@ class Problem:
     arms: Arms
     learners: Learners = NO_LEARNERS
     notes: tuple[str, ...] = ()
+    sampling: Sampling = EVEN
     kept: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def on(self, table: pd.DataFrame) -> "Problem":
@@ -77,9 +83,9 @@ class Problem:
             2
         """
         treated, control = (self.arms.labels[place] for place in self.arms.pair)
-        return replace(
-            self, table=table, arms=read_arms(table, self.roles.treatment, treated, control), notes=(), kept={}
-        )
+        arms = read_arms(table, self.roles.treatment, treated, control)
+        sampling = self.sampling if self.sampling.even else self.sampling.on(table)
+        return replace(self, table=table, arms=arms, notes=(), sampling=sampling, kept={})
 
     def reordered(self, columns: Sequence[str], order: Int[np.ndarray, " rows"]) -> "Problem":
         """The same question with some columns taken from other rows; what was read of the other columns stays.
@@ -264,6 +270,8 @@ def read_problem(
     control: Level | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
     learners: Learners = NO_LEARNERS,
+    cluster: str | None = None,
+    weights: str | None = None,
 ) -> Problem:
     """Check a table against an estimand and read the treatment; every other column is read when it is asked for.
 
@@ -274,9 +282,12 @@ def read_problem(
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
         learners: models of one's own for the nuisance functions.
+        cluster: column that names the cluster of each row.
+        weights: column of weights; rows that have none are dropped.
 
     Raises:
         InputError: a mistake in the table or the arguments.
+        OverlapError: if a compared level lies in fewer than `FEWEST_OF_LEVEL` clusters.
 
     Example:
         >>> from causalvlm.identification.estimands import BackDoor
@@ -291,14 +302,31 @@ def read_problem(
         parts = replace(parts, covariates=())
     check_columns(table, parts.all())
     _require_distinct_columns(parts)
+    table, sampling = read_sampling(table, parts.all(), cluster=cluster, weights=weights)
     arms = read_arms(table, parts.treatment, treated, control)
+    _require_clusters(arms, sampling)
     for role, names in (("mediator", parts.mediators), ("instrument", parts.instruments)):
         if names and all(is_constant(table, name) for name in names):
             raise InputError(
                 f"the {role} must vary; received one value of {', '.join(names[:3])} in all {len(table)} rows. "
                 "A constant carries no effect: check the column, or the filter that made the table."
             )
-    return Problem(table, estimand, parts, arms, learners, check_fixable(table, parts.all()[2:]))
+    notes = (*check_fixable(table, parts.all()[2:]), *few_clusters(sampling))
+    return Problem(table, estimand, parts, arms, learners, notes, sampling)
+
+
+def _require_clusters(arms: Arms, sampling: Sampling) -> None:
+    """A mean that rests on few clusters has a standard error that is far too small (MacKinnon, Webb 2017)."""
+    if sampling.codes is None or arms.levels is None:
+        return
+    for place in arms.pair:
+        found = len(np.unique(sampling.codes[arms.levels.codes == place]))
+        if found < FEWEST_OF_LEVEL:
+            raise OverlapError(
+                f"each compared level must lie in at least {FEWEST_OF_LEVEL} clusters; received {found} of "
+                f"{arms.levels.name}={arms.labels[place]!r}. Use finer clusters, other levels, or more rows.",
+                effective_sample_size=float(found),
+            )
 
 
 def _require_distinct_columns(parts: Roles) -> None:

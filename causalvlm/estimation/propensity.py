@@ -1,6 +1,7 @@
 """What the back-door estimators share: do-means by adjustment, and the propensity with the overlap that it shows."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, FitClasses, frequencies, logistic
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.sampling import EVEN, Sampling
 
 _VARIANCES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 
@@ -63,6 +65,7 @@ def fit_propensity(
     pair: tuple[int, int],
     rng: np.random.Generator,
     learners: Learners = NO_LEARNERS,
+    sampling: Sampling = EVEN,
 ) -> Propensity:
     """Cross-fit P(X | Z) by logistic regression, with squares and products or with a firmer penalty if that is better.
 
@@ -80,15 +83,16 @@ def fit_propensity(
         >>> fit_propensity(np.zeros((100, 0)), x, pair=(1, 0), rng=np.random.default_rng(0)).overlap.sizes
         array([50., 50.])
     """
-    assigned = folds(treatment, rng=rng)
-    judged = cross_fit_classes(classifiers(adjustment.shape[1], learners), adjustment, treatment, assigned)
+    assigned, models = folds(treatment, rng=rng, sampling=sampling), classifiers(adjustment.shape[1], learners)
+    judged = cross_fit_classes(models, adjustment, treatment, assigned, sampling=sampling)
     fitted = judged.predictions
     own = treatment[:, None] == np.arange(fitted.shape[1])
-    sizes = np.array([kish(1 / fitted[own[:, arm], arm]) for arm in range(fitted.shape[1])])
+    inverse = sampling.weigh(1 / fitted)
+    sizes = np.array([kish(inverse[own[:, arm], arm]) for arm in range(fitted.shape[1])])
     return Propensity(
         fitted,
         assigned,
-        Overlap(pair_auc(fitted, treatment, pair), sizes, sizes / own.sum(0)),
+        Overlap(pair_auc(fitted, treatment, pair, sampling), sizes, sizes / own.sum(0)),
         judged.notes("propensity"),
     )
 
@@ -120,5 +124,7 @@ def propensity_of(problem: Problem, *, rng: np.random.Generator) -> Propensity:
         >>> propensity_of(problem, rng=np.random.default_rng(0)).probabilities.shape
         (100, 2)
     """
-    columns, pair, learners = (problem.covariates, problem.codes), problem.arms.pair, problem.learners
-    return problem.once("propensity", lambda: fit_propensity(*columns, pair=pair, rng=rng, learners=learners))
+    columns, pair = (problem.covariates, problem.codes), problem.arms.pair
+    learners, sampling = problem.learners, problem.sampling
+    fit = partial(fit_propensity, *columns, pair=pair, rng=rng, learners=learners, sampling=sampling)
+    return problem.once("propensity", fit)

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from scipy.linalg import eigh
 from scipy.special import chdtrc
 
+from causalvlm.estimation.sampling import EVEN, Sampling
+
 _NEGLIGIBLE = 1e-9
 
 
@@ -31,14 +33,21 @@ def pseudo_inverse(
 
 
 def score_test(
-    added: Float[np.ndarray, "rows _"], base: Float[np.ndarray, "rows _"], residual: Float[np.ndarray, " rows"]
+    added: Float[np.ndarray, "rows _"],
+    base: Float[np.ndarray, "rows _"],
+    residual: Float[np.ndarray, " rows"],
+    sampling: Sampling = EVEN,
 ) -> float:
     """p-value of no slope on the added columns, robust to unequal variances (Wooldridge 1991, procedure 3.1).
+
+    With clusters the scores are added up within each; about as many columns as clusters then test nothing, for the
+    statistic cannot be larger than their number.
 
     Args:
         added: what the model may have left out; columns that the base already has do not count.
         base: what it has.
         residual: of its least-squares fit.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> x, noise = np.random.default_rng(0).normal(size=(2, 500, 1))
@@ -48,11 +57,12 @@ def score_test(
         True
     """
     rows = len(residual)
-    beyond = added - base @ (pseudo_inverse(base.T @ base / rows) @ (base.T @ added / rows))
+    inverse = pseudo_inverse(sampling.cross(base, base) / rows)
+    beyond = added - base @ (inverse @ (sampling.cross(base, added) / rows))
     beyond = beyond[:, beyond.var(0) > _NEGLIGIBLE * (added**2).mean(0)]
     if not beyond.shape[1]:
         return 1.0
-    scores = beyond * residual[:, None]
+    scores = sampling.totals(beyond * residual[:, None])
     spread = scores.T @ scores
     inverse = pseudo_inverse(spread)
     total = scores.sum(0)

@@ -23,6 +23,7 @@ from causalvlm.errors import InputError
 from causalvlm.estimation.effect import Effect, question_of
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import matrix
+from causalvlm.estimation.sampling import Sampling, correction
 from causalvlm.estimation.score_test import pseudo_inverse
 from causalvlm.intervals import Z
 
@@ -262,45 +263,42 @@ def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
 
 
 def _back_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]) -> tuple[Scenario, ...]:
-    parts, line = problem.roles, _Line(problem.given, problem.outcome, shift)
+    root, parts = problem.sampling.root, problem.roles
+    line = _Line(root(problem.given), root(problem.outcome), shift)
     ends = f"{parts.treatment} given the adjustment set", f"{parts.outcome} given that and {parts.treatment}"
     links = (Link(line.slope(), 0, 1),)
     benchmarks = {name: line.benchmark(columns) for name, columns in _covariates(problem).items()}
-    return (Scenario("a hidden cause", ends, links, effect.value, effect.standard_error, 0.0, benchmarks),)
+    numbers = effect.value, problem.sampling.widened(effect.standard_error), 0.0, benchmarks
+    return (Scenario("a hidden cause", ends, links, *numbers),)
 
 
 def _instrument(problem: Problem) -> tuple[Scenario, ...]:
     """The effect is zero where the slope of Y on Z is, given the covariates (Cinelli, Hazlett, "... IV", 2022)."""
     parts, width = problem.roles, problem.covariates.shape[1]
     design = np.hstack([np.ones((problem.rows, 1)), problem.covariates, problem.instrument])
-    line = _Line(design, problem.outcome, np.eye(width + 2)[-1])
+    line = _Line(problem.sampling.root(design), problem.sampling.root(problem.outcome), np.eye(width + 2)[-1])
     slope, name = line.slope(), parts.instruments[0]
     ends = f"{name} given the covariates", f"{parts.outcome} given these and {name}"
-    error = slope.scale / np.sqrt(slope.degrees)
+    error = slope.scale / np.sqrt(slope.degrees) if problem.sampling.codes is None else line.error(problem.sampling)
     return (Scenario("a hidden cause", ends, (Link(slope, 0, 1),), line.value, float(error), 0.0, {}),)
 
 
 def _front_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]) -> tuple[Scenario, ...]:
-    parts, given, mediator = problem.roles, problem.given, problem.mediator
+    root, parts = problem.sampling.root, problem.roles
+    given, mediator, outcome = root(problem.given), root(problem.mediator), root(problem.outcome)
     both = np.hstack([given, mediator])
-    beside = np.zeros(mediator.shape[1])
-    slopes = pseudo_inverse(both.T @ both) @ (both.T @ problem.outcome)
+    slopes = pseudo_inverse(both.T @ both) @ (both.T @ outcome)
     index = mediator @ slopes[given.shape[1] :]
     moved = shift @ (pseudo_inverse(given.T @ given) @ (given.T @ mediator))
     first = _Line(given, index, shift)
-    second = _Line(both, problem.outcome, np.concatenate([np.zeros_like(shift), moved]))
-    direct = _Line(both, problem.outcome, np.concatenate([shift, beside]))
-
-    cause, through, response = (
-        parts.treatment,
-        f"the mediator given {parts.treatment}",
-        f"{parts.outcome} given both",
-    )
+    second = _Line(both, outcome, np.concatenate([np.zeros_like(shift), moved]))
+    direct = _Line(both, outcome, np.concatenate([shift, np.zeros(mediator.shape[1])]))
+    cause = parts.treatment
+    through, response = f"the mediator given {cause}", f"{parts.outcome} given both"
     one, two = first.slope(), second.slope()
     variances = one.scale**2 / one.degrees, two.scale**2 / two.degrees
-    names = _covariates(problem)
-    ends_of = {name: (first.benchmark(columns), second.benchmark(columns)) for name, columns in names.items()}
-    value, error = effect.value, effect.standard_error
+    ends_of = {name: (first.benchmark(at), second.benchmark(at)) for name, at in _covariates(problem).items()}
+    value, error = effect.value, problem.sampling.widened(effect.standard_error)
     past = direct.value**2 / direct.slope().scale ** 2
     return (
         Scenario(
@@ -350,6 +348,11 @@ class _Line:
         degrees = max(len(self.response) - self.design.shape[1], 1)
         return Slope(float(np.sqrt(self.left() * self.spread())), degrees)
 
+    def error(self, sampling: Sampling) -> float:
+        """Standard error of `value` by clusters, of columns that the roots of the weights are in."""
+        sums = sampling.sums(self._residual * (self.design @ (self._inverse @ self.weights)))
+        return sampling.widened(float(np.sqrt(correction(sampling.count) * (sums @ sums))))
+
     def benchmark(self, columns: slice) -> tuple[float, float]:
         """Strengths of a hidden cause as strong as these columns are (Cinelli, Hazlett 2020, section 4.4, k = 1)."""
         kept = np.delete(np.arange(self.design.shape[1]), columns)
@@ -362,12 +365,15 @@ class _Line:
 
     def left(self) -> float:
         """Residual sum of squares."""
-        residual = self.response - self.design @ (self._inverse @ (self.design.T @ self.response))
-        return float(residual @ residual)
+        return float(self._residual @ self._residual)
 
     def spread(self) -> float:
         """Variance of the combination for a residual variance of one: one over the squares that carry it."""
         return float(self.weights @ self._inverse @ self.weights)
+
+    @cached_property
+    def _residual(self) -> Float[np.ndarray, " rows"]:
+        return self.response - self.design @ (self._inverse @ (self.design.T @ self.response))
 
     @cached_property
     def _inverse(self) -> Float[np.ndarray, "_ _"]:

@@ -4,13 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr
 
-from causalvlm.intervals import CONFIDENCE, Z
+from causalvlm.estimation.sampling import EVEN, Sampling, correction, quantile
+from causalvlm.intervals import CONFIDENCE
 
 
 @dataclass(frozen=True)
 class Gaussian:
     """Asymptotic normality: the covariance of the estimates.
+
+    Attributes:
+        covariance: of the estimates.
+        clusters: how many independent parts of the table it was taken from, if these are clusters: then read with
+            Student's t.
 
     Example:
         >>> round(Gaussian(np.eye(2)).standard_error(np.array([1.0, -1.0])), 3)
@@ -18,6 +25,7 @@ class Gaussian:
     """
 
     covariance: Float[np.ndarray, "_ _"]
+    clusters: int | None = None
 
     def standard_error(self, weights: Float[np.ndarray, " _"]) -> float:
         """Standard error of the combination `weights`."""
@@ -25,7 +33,7 @@ class Gaussian:
 
     def interval(self, value: float, weights: Float[np.ndarray, " _"]) -> tuple[float, float]:
         """Symmetric 95 per cent interval around `value`, the combination `weights` of the estimates."""
-        half = Z * self.standard_error(weights)
+        half = quantile(self.clusters) * self.standard_error(weights)
         return float(value - half), float(value + half)
 
 
@@ -33,25 +41,36 @@ class Gaussian:
 class Draws:
     """Bootstrap draws, one row each.
 
+    Attributes:
+        values: the draws.
+        clusters: how many clusters were drawn from; None if rows were.
+
     Example:
         >>> round(Draws(np.array([[0.0, 1.0], [0.0, 3.0]])).standard_error(np.array([-1.0, 1.0])), 3)
         1.414
     """
 
     values: Float[np.ndarray, "_ _"]
+    clusters: int | None = None
 
     @property
     def covariance(self) -> Float[np.ndarray, "_ _"]:
         """Of the estimates, over the draws."""
-        return np.cov(self.values, rowvar=False)
+        return correction(self.clusters) * np.cov(self.values, rowvar=False)
 
     def standard_error(self, weights: Float[np.ndarray, " _"]) -> float:
         """Standard deviation of the combination `weights` over the draws."""
-        return float(np.std(self.values @ weights, ddof=1))
+        return float(np.sqrt(correction(self.clusters)) * np.std(self.values @ weights, ddof=1))
 
     def interval(self, value: float, weights: Float[np.ndarray, " _"]) -> tuple[float, float]:
-        """Percentile 95 per cent interval (Efron 1979), widened to `value` should that lie outside."""
+        """Percentile 95 per cent interval (Efron 1979), widened to `value` should that lie outside.
+
+        Of few clusters it is the expanded one, whose tails are those of Student's t (Hesterberg, American Statistician
+        69, 2015).
+        """
         tail = (1 - CONFIDENCE) / 2
+        if self.clusters is not None:
+            tail = float(ndtr(-np.sqrt(correction(self.clusters)) * quantile(self.clusters)))
         low, high = np.quantile(self.values @ weights, [tail, 1 - tail])
         return float(min(low, value)), float(max(high, value))
 
@@ -64,6 +83,7 @@ class OnLine:
         covariance: of the means.
         settings: where on the line each of them lies.
         slopes: both ends of the slope's 95 per cent interval.
+        clusters: as those of `Gaussian`.
 
     Example:
         >>> OnLine(np.eye(2), np.array([0.0, 2.0]), (0.5, 4.0)).interval(2.0, np.array([-1.0, 1.0]))
@@ -73,6 +93,7 @@ class OnLine:
     covariance: Float[np.ndarray, "_ _"]
     settings: Float[np.ndarray, " _"]
     slopes: tuple[float, float]
+    clusters: int | None = None
 
     def standard_error(self, weights: Float[np.ndarray, " _"]) -> float:
         """Standard error of the combination `weights`."""
@@ -93,15 +114,24 @@ class OnLine:
 Spread = Gaussian | Draws | OnLine
 
 
-def from_influence(influence: Float[np.ndarray, "rows _"]) -> Gaussian:
+def from_influence(influence: Float[np.ndarray, "rows _"], sampling: Sampling = EVEN) -> Gaussian:
     """Covariance of estimates from their influence functions: mean of the outer products over n.
+
+    With clusters, the outer products are of the sums over each (Liang, Zeger 1986), times G / (G - 1).
+
+    Args:
+        influence: influence functions, one column per estimate.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> from_influence(np.array([[1.0], [-1.0]])).covariance
         array([[0.5]])
+        >>> from_influence(np.array([[1.0], [1.0], [-2.0]]), Sampling(codes=np.array([0, 0, 1]))).covariance.round(3)
+        array([[1.778]])
     """
-    rows = len(influence)
-    return Gaussian(influence.T @ influence / rows**2)
+    rows, totals = len(influence), sampling.totals(influence)
+    covariance = totals.T @ totals / rows**2
+    return Gaussian(covariance * correction(sampling.count), sampling.count)
 
 
 @dataclass(frozen=True)

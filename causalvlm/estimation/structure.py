@@ -2,10 +2,11 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri, stdtr
 
 from causalvlm.estimation.dictionary import dictionary
 from causalvlm.estimation.nuisance import least_squares
+from causalvlm.estimation.sampling import EVEN, Sampling, Weights, weighed
 
 _PENALTY = 0.3  # per row, on standardised columns: what is left are directions that some hundred rows can tell
 
@@ -20,6 +21,7 @@ def structure_left(
     residuals: Matrix,
     groups: Int[np.ndarray, " rows"],
     assigned: Int[np.ndarray, " rows"],
+    sampling: Sampling = EVEN,
 ) -> float:
     """How clearly residuals can still be predicted, in standard errors; above 3 the model has left something.
 
@@ -34,6 +36,7 @@ def structure_left(
         residuals: outcome minus held-out prediction, or indicators of the classes minus their probabilities.
         groups: something of its own may be left in each; zeros for one group.
         assigned: fold of each row; its residual must come from a model of the other folds.
+        sampling: clusters, whose products are added up before their mean is judged, and weights of the rows.
 
     Returns:
         The mean of the products over its standard error, the larger of the two; minus infinity without features, or
@@ -49,6 +52,7 @@ def structure_left(
     if not features.shape[1]:
         return -np.inf
     products: list[np.ndarray] = []  # axes row, regression
+    judged: list[np.ndarray] = []  # the rows of these products
     train = assigned % 2 == 0
     for group in range(int(groups.max()) + 1):
         own, other = (_some(np.flatnonzero(half & (groups == group))) for half in (train, ~train))
@@ -56,13 +60,20 @@ def structure_left(
             continue
         expand = dictionary(features[own])
         design, unseen = expand(features[own]), expand(features[other])
-        every = least_squares(1, ridge=_PENALTY * len(own))(design, residuals[own])(unseen)
-        one = _best_column(design, residuals[own])
+        weights = sampling.at(own)
+        every = least_squares(1, ridge=_PENALTY * len(own))(design, residuals[own], weights)(unseen)
+        one = _best_column(design, residuals[own], weights)
         products.append(np.stack([(found * residuals[other]).sum(1) for found in (every, unseen @ one)], axis=1))
+        judged.append(other)
     joined = np.concatenate(products) if products else np.zeros((0, 2))
+    if products and not sampling.even:
+        joined = sampling.take(np.concatenate(judged)).totals(joined)
     spread = joined.std(0) if len(joined) > 1 else np.zeros(2)
     scores = joined.mean(0)[spread > 0] / spread[spread > 0] * np.sqrt(len(joined)) if spread.any() else []
-    return float(max(scores, default=-np.inf))
+    left = float(max(scores, default=-np.inf))
+    if sampling.count is None or not np.isfinite(left):
+        return left
+    return float(-ndtri(stdtr(len(joined) - 1, -left)))  # as far out as a normal score would be
 
 
 def p_of_left(left: float) -> float:
@@ -80,9 +91,9 @@ def _some(rows: Int[np.ndarray, " _"]) -> Int[np.ndarray, " _"]:
     return rows[:: max(len(rows) // _MOST_ROWS, 1)]
 
 
-def _best_column(design: Matrix, residuals: Matrix) -> Float[np.ndarray, "_ _"]:
+def _best_column(design: Matrix, residuals: Matrix, weights: Weights) -> Float[np.ndarray, "_ _"]:
     """Slopes that are zero but for the column that goes best with each residual."""
-    together = design.T @ residuals / len(design)
+    together = design.T @ weighed(residuals, weights) / len(design)
     best = np.abs(together).argmax(0), np.arange(residuals.shape[1])
     slopes = np.zeros_like(together)
     slopes[best] = together[best]

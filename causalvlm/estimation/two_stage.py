@@ -12,6 +12,7 @@ from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.nuisance import standardiser
 from causalvlm.estimation.overlap import pair_auc
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.score_test import pseudo_inverse, score_test
 
 _FULL_TEST_COLUMNS = 20
@@ -57,6 +58,7 @@ def two_stage(
     *,
     settings: Float[np.ndarray, "_ _"],
     covariates: Float[np.ndarray, "rows _"] | None = None,
+    sampling: Sampling = EVEN,
 ) -> TwoStage:
     """Estimate E[Y | do(x)] = E[Y] + b . (E_C E[S | x, C] - E[S]), b the slopes of Y on S given X and C.
 
@@ -70,6 +72,7 @@ def two_stage(
         outcome: Y.
         settings: values of the treatment columns at which the mean is wanted, one row per setting.
         covariates: C, or None.
+        sampling: clusters and weights of the rows.
 
     Raises:
         OverlapError: if S does not vary in the direction that X moves it once X and C are held fixed.
@@ -85,37 +88,38 @@ def two_stage(
     """
     rows = len(outcome)
     given = np.hstack([np.ones((rows, 1)), treatment, *([] if covariates is None else [covariates])])
-    centre = given.mean(0)
+    centre = sampling.mean(given)
     at = np.tile(centre, (len(settings), 1))
     at[:, 1 : 1 + treatment.shape[1]] = settings
 
-    inverse = pseudo_inverse(given.T @ given / rows)
-    first = inverse @ (given.T @ mediator / rows)
+    inverse = pseudo_inverse(sampling.cross(given, given) / rows)
+    first = inverse @ (sampling.cross(given, mediator) / rows)
     residual_s = mediator - given @ first
     moved = at @ first  # E_C E[S | x, C], one row per setting
 
-    gram = residual_s.T @ residual_s / rows
-    inverse_s = pseudo_inverse(gram, scale=mediator.var(0))
+    gram = sampling.cross(residual_s, residual_s) / rows
+    inverse_s = pseudo_inverse(gram, scale=sampling.variance(mediator))
     _require_variation(moved - moved.mean(0), inverse_s @ gram)
-    second = inverse_s @ (residual_s.T @ outcome / rows)
+    second = inverse_s @ (sampling.cross(residual_s, outcome) / rows)
     index = mediator @ second
     partial = outcome - index
-    residual_y = partial - given @ (inverse @ (given.T @ partial / rows))
+    residual_y = partial - given @ (inverse @ (sampling.cross(given, partial) / rows))
 
-    shift = moved - mediator.mean(0)
-    means = outcome.mean() + shift @ second
+    shift = moved - sampling.mean(mediator)
+    means = sampling.mean(outcome) + shift @ second
     noise_s = residual_s @ second
     influence = residual_s @ (inverse_s @ shift.T)
     influence *= residual_y[:, None]
     influence += noise_s[:, None] * (given @ (inverse @ at.T))
-    common = partial - partial.mean()
+    common = partial - sampling.mean(partial)
     if covariates is not None:
-        common += (covariates - covariates.mean(0)) @ (first @ second)[1 + treatment.shape[1] :]
+        common += (covariates - sampling.mean(covariates)) @ (first @ second)[1 + treatment.shape[1] :]
     influence += common[:, None]
-    tolerance = float(noise_s.var() / max(index.var(), np.finfo(float).tiny))
+    tolerance = float(sampling.variance(noise_s) / max(sampling.variance(index), np.finfo(float).tiny))
     thin = slice(None, None, max(1, rows // _TEST_ROWS))
-    p_first = _p_first(given[thin], treatment[thin], index[thin] - noise_s[thin], noise_s[thin])
-    p_second = _p_second(mediator[thin], given[thin], treatment[thin], residual_y[thin], second)
+    few = sampling if sampling.even else sampling.take(np.arange(rows)[thin])
+    p_first = _p_first(given[thin], treatment[thin], index[thin] - noise_s[thin], noise_s[thin], few)
+    p_second = _p_second(mediator[thin], given[thin], treatment[thin], residual_y[thin], second, few)
     return TwoStage(means, influence, second, tolerance, p_first, p_second)
 
 
@@ -131,13 +135,12 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         >>> run(problem, rng=rng).means.shape
         (2, 1)
     """
-    arms = problem.arms
-    fitted = two_stage(
-        problem.mediator, arms.design, problem.outcome, settings=arms.settings, covariates=problem.covariates
-    )
+    arms, sampling = problem.arms, problem.sampling
+    columns = problem.mediator, arms.design, problem.outcome
+    fitted = two_stage(*columns, settings=arms.settings, covariates=problem.covariates, sampling=sampling)
     auc = None if arms.levels is None else _probe_auc(problem, rng=rng)
     notes = (*_linearity_notes(fitted), *arms.extrapolations())
-    return from_tolerance(fitted.means, fitted.influence, fitted.tolerance, auc=auc, notes=notes)
+    return from_tolerance(fitted.means, fitted.influence, fitted.tolerance, auc=auc, notes=notes, sampling=sampling)
 
 
 def _linearity_notes(fitted: TwoStage) -> tuple[Check, ...]:
@@ -154,11 +157,11 @@ def _linearity_notes(fitted: TwoStage) -> tuple[Check, ...]:
 
 def _probe_auc(problem: Problem, *, rng: np.random.Generator) -> float:
     """AUC of the treatment decoded by a cross-fitted discriminant, on at most `_PROBE_ROWS` rows."""
-    codes, features = problem.codes, np.hstack([problem.mediator, problem.covariates])
+    codes, features, sampling = problem.codes, np.hstack([problem.mediator, problem.covariates]), problem.sampling
     if len(codes) > _PROBE_ROWS:
         chosen = rng.choice(len(codes), _PROBE_ROWS, replace=False)
-        codes, features = codes[chosen], features[chosen]
-    return pair_auc(decoded(features, codes, rng=rng), codes, problem.arms.pair)
+        codes, features, sampling = codes[chosen], features[chosen], sampling.take(chosen)
+    return pair_auc(decoded(features, codes, rng=rng, sampling=sampling), codes, problem.arms.pair, sampling)
 
 
 def _require_variation(moved: Float[np.ndarray, "_ dim"], projector: Float[np.ndarray, "dim dim"]) -> None:
@@ -179,6 +182,7 @@ def _p_first(
     treatment: Float[np.ndarray, "rows _"],
     expected: Float[np.ndarray, " rows"],
     noise: Float[np.ndarray, " rows"],
+    sampling: Sampling,
 ) -> float:
     """Score test that the index b.S neither bends in X or C, at their quartiles, nor has products of them.
 
@@ -189,7 +193,7 @@ def _p_first(
     amounts = columns[:, [len(np.unique(column[:100])) > 2 for column in columns.T]]
     bends = [np.maximum(amounts - knot, 0.0) for knot in np.quantile(amounts, (0.25, 0.5, 0.75), axis=0)]
     first, second = np.triu_indices(columns.shape[1], 1)
-    return score_test(np.hstack([*bends, columns[:, first] * columns[:, second]]), given, noise)
+    return score_test(np.hstack([*bends, columns[:, first] * columns[:, second]]), given, noise, sampling)
 
 
 def _p_second(
@@ -198,6 +202,7 @@ def _p_second(
     treatment: Float[np.ndarray, "rows _"],
     residual: Float[np.ndarray, " rows"],
     slopes: Float[np.ndarray, " dim"],
+    sampling: Sampling,
 ) -> float:
     """Score test of no S-by-X interaction and no curvature in the index b.S, robust to unequal variances.
 
@@ -212,4 +217,4 @@ def _p_second(
     if few or len(np.unique(index[:100])) > 2:
         extra.append((index**2)[:, None])
     added = np.hstack(extra)
-    return score_test(added, np.hstack([given, mediator]), residual)
+    return score_test(added, np.hstack([given, mediator]), residual, sampling)

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from causalvlm.errors import OverlapError
+from causalvlm.errors import InputError, OverlapError
 from causalvlm.estimation.anderson_rubin import Moments, slope_interval
 from causalvlm.estimation.fit import Fit
 from causalvlm.estimation.nuisance import standardiser
+from causalvlm.estimation.overlap import kish
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import is_nominal, numbers
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.score_test import pseudo_inverse
 from causalvlm.estimation.spread import OnLine, from_influence
 
@@ -61,10 +63,12 @@ def two_stage_least_squares(
     outcome: Float[np.ndarray, " rows"],
     *,
     covariates: Float[np.ndarray, "rows _"],
+    sampling: Sampling = EVEN,
 ) -> Slope:
     """Estimate the slope of Y on X by the instruments, within the covariates, which act along lines.
 
     Raises:
+        InputError: if there are no more clusters than instruments.
         OverlapError: if the covariates determine the instruments or the treatment, or these have nothing in common.
 
     Example:
@@ -75,11 +79,16 @@ def two_stage_least_squares(
         (1.0, 0.5)
     """
     rows = len(outcome)
-    given = np.hstack([np.ones((rows, 1)), covariates])
+    if sampling.count is not None and sampling.count <= instruments.shape[1]:
+        raise InputError(
+            f"there must be more clusters than columns of the instrument; received {sampling.count} and "
+            f"{instruments.shape[1]}. Use finer clusters, or fewer columns."
+        )
+    given = sampling.root(np.hstack([np.ones((rows, 1)), covariates]))
     inverse = pseudo_inverse(given.T @ given / rows)
-    both = np.column_stack([treatment, outcome])
+    both, moving = sampling.root(np.column_stack([treatment, outcome])), sampling.root(instruments)
     own_x, own_y = (both - given @ (inverse @ (given.T @ both / rows))).T
-    basis = _orthogonal(instruments - given @ (inverse @ (given.T @ instruments / rows)), instruments.std(0))
+    basis = _orthogonal(moving - given @ (inverse @ (given.T @ moving / rows)), instruments.std(0))
     moved = basis @ (basis.T @ own_x)
     if not moved @ moved > _NEGLIGIBLE**2 * (treatment @ treatment):
         raise OverlapError(
@@ -90,15 +99,16 @@ def two_stage_least_squares(
     value = float(moved @ own_y / (moved @ own_x))
     residual, left = own_y - value * own_x, own_x - moved
     influence = moved * residual / (moved @ own_x / rows)
-    error = float(np.sqrt(influence @ influence)) / rows
-    noise = float(((basis * left[:, None]) ** 2).sum())
+    influence = influence if sampling.weights is None else influence / sampling.weights  # which enter it in any case
+    error = sampling.error(influence)
+    noise = float((sampling.sums(basis * left[:, None]) ** 2).sum())
     step = max(error, _NEGLIGIBLE * float(own_y.std() / own_x.std()))
     return Slope(
         value,
         influence,
         error,
         residual,
-        Moments(basis * residual[:, None], basis * own_x[:, None], step),
+        _moments(basis, residual, own_x, step, sampling),
         float(moved @ moved) / max(noise, np.finfo(float).tiny),
         float(moved @ moved / (own_x @ own_x)),
     )
@@ -117,17 +127,19 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
         (2, 1)
     """
     del rng
-    outcome, arms = problem.outcome, problem.arms
+    outcome, arms, sampling = problem.outcome, problem.arms, problem.sampling
     treatment, settings = amounts(problem)
-    found = two_stage_least_squares(problem.instrument, treatment, outcome, covariates=problem.covariates)
+    columns = problem.instrument, treatment, outcome
+    found = two_stage_least_squares(*columns, covariates=problem.covariates, sampling=sampling)
     ends, notes = slope_interval(found.value, found.error, found.moments, found.effective_f)
-    distance = settings - treatment.mean()
-    common = outcome - outcome.mean() - found.value * (treatment - treatment.mean())
+    middle, dose = sampling.mean(outcome), sampling.mean(treatment)
+    distance = settings - dose
+    common = outcome - middle - found.value * (treatment - dose)
     influence = common[:, None] + found.influence[:, None] * distance
     return Fit(
-        (outcome.mean() + found.value * distance)[:, None],
-        OnLine(from_influence(influence).covariance, settings, ends),
-        found.share * problem.rows,
+        (middle + found.value * distance)[:, None],
+        OnLine(from_influence(influence, sampling).covariance, settings, ends, sampling.count),
+        found.share * kish(sampling.weigh(np.ones(problem.rows))),
         found.share,
         None,
         notes=(*notes, *_line_notes(problem, found), *arms.extrapolations()),
@@ -165,6 +177,18 @@ def _orthogonal(columns: Float[np.ndarray, "rows _"], scale: Float[np.ndarray, "
     return basis[:, sizes > np.sqrt(_NEGLIGIBLE)]
 
 
+def _moments(
+    basis: Float[np.ndarray, "rows _"],
+    residual: Float[np.ndarray, " rows"],
+    own_x: Float[np.ndarray, " rows"],
+    step: float,
+    sampling: Sampling,
+) -> Moments:
+    """Of columns that the roots of the weights are in."""
+    sums = sampling.sums(basis * residual[:, None]), sampling.sums(basis * own_x[:, None])
+    return Moments(*sums, step, sampling.count)
+
+
 def _line_notes(problem: Problem, found: Slope) -> tuple[str, ...]:
     """Test the line: bends of instrument and covariates, and their products, must be instruments too."""
     columns = np.hstack([problem.instrument, problem.covariates])
@@ -172,13 +196,14 @@ def _line_notes(problem: Problem, found: Slope) -> tuple[str, ...]:
         return ()
     scaled = standardiser(columns)(columns)
     first, second = np.triu_indices(columns.shape[1])
-    given = np.hstack([np.ones((problem.rows, 1)), problem.covariates])
+    root = problem.sampling.root
+    given = root(np.hstack([np.ones((problem.rows, 1)), problem.covariates]))
     inverse = pseudo_inverse(given.T @ given / problem.rows)
-    added = np.hstack([problem.instrument, scaled[:, first] * scaled[:, second]])
+    added = root(np.hstack([problem.instrument, scaled[:, first] * scaled[:, second]]))
     basis = _orthogonal(added - given @ (inverse @ (given.T @ added / problem.rows)), added.std(0))
-    treatment = amounts(problem)[0]
+    treatment = root(amounts(problem)[0])
     own_x = treatment - given @ (inverse @ (given.T @ treatment / problem.rows))
-    p = Moments(basis * found.residual[:, None], basis * own_x[:, None], found.moments.step).p_one_slope()
+    p = _moments(basis, found.residual, own_x, found.moments.step, problem.sampling).p_one_slope()
     if p >= _ALPHA:
         return ()
     return (

@@ -15,6 +15,7 @@ from scipy.optimize import linprog
 from causalvlm.errors import InputError
 from causalvlm.estimation.effect import Effect, question_of
 from causalvlm.estimation.problem import Problem
+from causalvlm.estimation.sample import levels
 
 
 @dataclass(frozen=True)
@@ -116,5 +117,7 @@ def _binary_joint(problem: Problem) -> Float[np.ndarray, "2 2 2"]:
             "bounds need a front door of a binary treatment, a binary mediator and an outcome of 0 and 1, without "
             f"covariates; received {', '.join(problem.roles.all())}. Ask `sensitivity`, which takes any columns."
         )
-    counts = table.groupby(names, observed=False).size().unstack(fill_value=0).stack().to_numpy(dtype=float)
+    codes = [levels(table, name).codes for name in names]
+    place = np.ravel_multi_index(codes, (2, 2, 2))
+    counts = np.bincount(place, problem.sampling.weights, minlength=8).astype(float)
     return counts.reshape(2, 2, 2) / counts.sum()

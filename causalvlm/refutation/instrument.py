@@ -10,7 +10,7 @@ from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import Levels, is_discrete, joint_levels
 from causalvlm.estimation.two_stage_least_squares import amounts, two_stage_least_squares
 from causalvlm.refutation.case import Case
-from causalvlm.refutation.verdict import Trial
+from causalvlm.refutation.verdict import Found, Trial, Verdict
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def instrumental_inequality(counts: Float[np.ndarray, "_ _ _"]) -> Inequality:
     return worst
 
 
-def judge(case: Case) -> tuple[Trial, ...]:
+def judge(case: Case) -> tuple[Found, ...]:
     """Hansen's J where an instrument has several columns; the instrumental inequality where all columns are discrete.
 
     Example:
@@ -88,17 +88,21 @@ def _columns(problem: Problem) -> tuple[Trial, ...]:
     if count == 1:
         return ()
     treatment, _ = amounts(problem)
-    found = two_stage_least_squares(problem.instrument, treatment, problem.outcome, covariates=problem.covariates)
+    columns = problem.instrument, treatment, problem.outcome
+    found = two_stage_least_squares(*columns, covariates=problem.covariates, sampling=problem.sampling)
     p_value = found.moments.p_one_slope()
     name, reason = "several instruments", f"one slope for all {count} columns of the instrument has p = {p_value:.2g}"
     charge = "some are no instruments, or the effect differs between units"
     return (Trial(name, p_value, p_value, f"{reason} (Hansen's J)", charge),)
 
 
-def _inequality(problem: Problem) -> tuple[Trial, ...]:
+def _inequality(problem: Problem) -> tuple[Found, ...]:
     columns = _discrete(problem)
     if columns is None:
         return ()
+    if not problem.sampling.even:
+        reason = "is tested on counts of independent rows, which clusters and weighted rows are not."
+        return (Verdict("instrumental inequality", "inconclusive", None, reason),)
     strata = problem.strata
     worst, tried = Inequality(-1.0, 1.0), 0
     for stratum in range(len(strata.labels)):

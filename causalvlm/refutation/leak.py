@@ -7,6 +7,8 @@ from jaxtyping import Float
 from scipy.stats import f as f_distribution
 
 from causalvlm.estimation.sample import matrix
+from causalvlm.estimation.sampling import EVEN, Sampling
+from causalvlm.estimation.score_test import score_test
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Trial
 
@@ -17,7 +19,7 @@ class Leak:
 
     Attributes:
         share: share of the suspect's residual variance that it explains.
-        p_value: of no association (F test).
+        p_value: of no association.
 
     Example:
         >>> Leak(0.1, 0.5).share
@@ -29,16 +31,21 @@ class Leak:
 
 
 def leak(
-    suspect: Float[np.ndarray, " rows"], mediator: Float[np.ndarray, "rows dim"], given: Float[np.ndarray, "rows _"]
+    suspect: Float[np.ndarray, " rows"],
+    mediator: Float[np.ndarray, "rows dim"],
+    given: Float[np.ndarray, "rows _"],
+    sampling: Sampling = EVEN,
 ) -> Leak:
     """Test S independent of a suspect given X and C, in the linear model: the front door requires it of latent causes.
 
-    So does an instrument, in place of S, given its covariates alone.
+    So does an instrument, in place of S, given its covariates alone. With clusters the F test gives way to a score
+    test on the sums over each.
 
     Args:
         suspect: an observed candidate for the latent confounder, such as an annotated background.
         mediator: S, or Z.
         given: intercept, treatment columns for S, and covariates.
+        sampling: clusters and weights of the rows.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -46,6 +53,7 @@ def leak(
         >>> leak(g, (s + g)[:, None], np.ones((500, 1))).p_value < 1e-6
         True
     """
+    suspect, mediator, given = (sampling.root(columns) for columns in (suspect, mediator, given))
     inverse = np.linalg.pinv(given)
     own_g, own_s = suspect - given @ (inverse @ suspect), mediator - given @ (inverse @ mediator)
     fitted = own_s @ np.linalg.lstsq(own_s, own_g, rcond=None)[0]
@@ -55,6 +63,8 @@ def leak(
     if total <= 1e-12 * (suspect @ suspect) or rank == 0 or free < 1:
         return Leak(0.0, 1.0)
     share = float(fitted @ fitted / total)
+    if not sampling.even:
+        return Leak(share, score_test(own_s, given, own_g, Sampling(codes=sampling.codes)))
     statistic = share / rank / max((1 - share) / free, np.finfo(float).tiny)
     return Leak(share, float(f_distribution.sf(statistic, rank, free)))
 
@@ -97,7 +107,8 @@ class _Held:
 
 def _trial(case: Case, suspect: str, held: _Held) -> Trial:
     name = f"leak from {suspect}"
-    found = [leak(column, held.columns, held.fixed) for column in matrix(case.problem.table, [suspect]).T]
+    columns, sampling = matrix(case.problem.table, [suspect]).T, case.problem.sampling
+    found = [leak(column, held.columns, held.fixed, sampling) for column in columns]
     worst = min(found, key=lambda one: one.p_value)
     p_value = min(worst.p_value * len(found), 1.0)
     reason = f"given the {held.given} the {held.name} explains {worst.share:.2%} of {suspect} (p = {p_value:.2g})"

@@ -10,6 +10,7 @@ from causalvlm.estimation.effect import estimate_contrast
 from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.problem import Problem, read_problem
 from causalvlm.estimation.roles import roles
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.identification.estimands import Estimand, Mediation
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Found, Trial, Verdict, p_of_score
@@ -39,7 +40,11 @@ class Difference:
 
 
 def difference(
-    first: float, second: float, influence: Float[np.ndarray, " rows"], other: Float[np.ndarray, " rows"]
+    first: float,
+    second: float,
+    influence: Float[np.ndarray, " rows"],
+    other: Float[np.ndarray, " rows"],
+    sampling: Sampling = EVEN,
 ) -> Difference:
     """Hausman's (1978) comparison by influence functions: the variance of the difference is that of their difference.
 
@@ -48,13 +53,13 @@ def difference(
         second: another estimate of the same effect.
         influence: influence function of the first, row by row.
         other: influence function of the second, of the same rows.
+        sampling: clusters and weights of the rows; with few clusters the error is as wide as Student's t is.
 
     Example:
         >>> difference(1.0, 0.0, np.array([1.0, -1.0]), np.array([-2.0, -5.0])).standard_error
         2.5
     """
-    gap = influence - other
-    return Difference(first - second, float(np.sqrt(gap @ gap)) / len(gap))
+    return Difference(first - second, sampling.widened(sampling.error(influence - other)))
 
 
 def judge(case: Case) -> tuple[Found, ...]:
@@ -88,8 +93,15 @@ def judge(case: Case) -> tuple[Found, ...]:
 def _compared(case: Case, alternative: Estimand) -> Found:
     effect, nodes = case.effect, roles(alternative, {}).all()
     kept = {node: held for node, held in effect.columns.items() if node in nodes}
+    sampling = case.problem.sampling
     problem = read_problem(
-        case.problem.table, alternative, treated=effect.treated, control=effect.control, columns=kept
+        case.problem.table,
+        alternative,
+        treated=effect.treated,
+        control=effect.control,
+        columns=kept,
+        cluster=sampling.cluster,
+        weights=sampling.weight,
     )
     estimator = choose(problem)
     other = estimate_contrast(problem, estimator, rng=case.rng)
@@ -97,7 +109,7 @@ def _compared(case: Case, alternative: Estimand) -> Found:
     second = _influence(problem, estimator, rng=case.rng)
     if first is None or second is None:
         return _open("needs the influence functions of both estimators.")
-    score = difference(effect.value, other.value, first, second).score()
+    score = difference(effect.value, other.value, first, second, sampling).score()
     reason = (
         f"{effect.estimator} gives {effect.value:.4g}, {estimator} by the other route {other.value:.4g}: "
         f"they differ by {score:.2f} standard errors"

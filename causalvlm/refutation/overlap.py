@@ -7,6 +7,7 @@ from causalvlm.estimation.cross_fitting import decoded
 from causalvlm.estimation.estimators import ESTIMATORS
 from causalvlm.estimation.guards import SMALLEST_SHARE, WARN_AUC, WARN_SHARE, decoded_above
 from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS, Overlap, kish, pair_auc
+from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Verdict
 
@@ -17,6 +18,7 @@ def probed(
     *,
     pair: tuple[int, int],
     rng: np.random.Generator,
+    sampling: Sampling = EVEN,
 ) -> Overlap:
     """Effective sample size of the weights p(s | a) / p(s | X) by Bayes' rule from a cross-fitted discriminant.
 
@@ -30,11 +32,11 @@ def probed(
         >>> bool(found.shares.min() > 0.9)
         True
     """
-    probe = decoded(features, treatment, rng=rng)
-    odds = probe / np.bincount(treatment)
+    probe = decoded(features, treatment, rng=rng, sampling=sampling)
+    odds = probe / np.bincount(treatment, sampling.weights)
     ratio = odds / odds[np.arange(len(treatment)), treatment][:, None]
-    sizes = np.array([kish(column) for column in ratio.T])
-    return Overlap(pair_auc(probe, treatment, pair), sizes, sizes / len(treatment))
+    sizes = np.array([kish(column) for column in sampling.weigh(ratio).T])
+    return Overlap(pair_auc(probe, treatment, pair, sampling), sizes, sizes / len(treatment))
 
 
 def judge(case: Case) -> tuple[Verdict, ...]:
@@ -57,7 +59,8 @@ def judge(case: Case) -> tuple[Verdict, ...]:
     rows, share, auc = effect.effective_sample_size, effect.effective_share, effect.auc
     if estimator.rows == "variance" and arms.levels is not None:  # it has no weights to count rows by: make them
         features = np.hstack([case.problem.mediator, case.problem.covariates])
-        found = probed(features, arms.levels.codes, pair=arms.pair, rng=case.rng)
+        sampling = case.problem.sampling
+        found = probed(features, arms.levels.codes, pair=arms.pair, rng=case.rng, sampling=sampling)
         (rows, share), auc = found.worst(arms.pair), found.auc
     rows = min([rows, *arms.rows()])
     through = "" if auc is None else f", levels decoded with AUC {auc:.3f}"

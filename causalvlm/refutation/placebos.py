@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from scipy.special import chdtrc
 from scipy.stats import binom
 
@@ -95,15 +95,32 @@ def _altered(problem: Problem, rng: np.random.Generator) -> Iterator[tuple[str, 
     """
     parts = problem.roles
     if not parts.instruments:
-        order = rng.permutation(problem.rows)
+        order = _order(problem, rng)
         moved = problem.reordered([parts.treatment], order)
         yield "permuted treatment", moved
         if problem.through_mediators:
             yield "permuted mediator", moved.reordered([*parts.covariates, parts.outcome], order)
     strata = problem.codes if problem.front_door and problem.arms.levels is not None else np.zeros(problem.rows)
+    yield "dummy outcome", problem.reordered([parts.outcome], _order(problem, rng, strata))
+
+
+def _order(
+    problem: Problem, rng: np.random.Generator, strata: Shaped[np.ndarray, " rows"] | None = None
+) -> Int[np.ndarray, " rows"]:
+    """The row that each row takes something from: any, or one of its stratum; or whole clusters change places.
+
+    Rows shuffled within clusters would leave the means of these where they were, and with them an effect. Clusters
+    change places within a stratum if none lies in two: else all of them, and the dummy outcome of a front door is no
+    longer associated with the treatment.
+    """
+    if problem.sampling.codes is not None:
+        kept = strata is not None and problem.sampling.constant(strata)
+        return problem.sampling.shuffled(within=strata if kept else None, rng=rng)
+    if strata is None:
+        return rng.permutation(problem.rows)
     within = np.empty(problem.rows, dtype=np.int64)
     within[np.argsort(strata, kind="stable")] = np.lexsort((rng.random(problem.rows), strata))
-    yield "dummy outcome", problem.reordered([parts.outcome], within)
+    return within
 
 
 def judge(case: Case) -> tuple[Found, ...]:
@@ -129,7 +146,7 @@ def _permuted_instrument(case: Case) -> Trial:
     """A permuted instrument moves nothing: the estimator must refuse, or its interval must hold zero."""
     claims, refusals = 0, 0
     for _ in range(case.repeats):
-        altered = case.problem.reordered(case.problem.roles.instruments, case.rng.permutation(case.problem.rows))
+        altered = case.problem.reordered(case.problem.roles.instruments, _order(case.problem, case.rng))
         try:
             found = estimate_contrast(altered, case.effect.estimator, rng=case.rng)
         except OverlapError:

@@ -1,6 +1,7 @@
 """Halves of the table: their estimates differ by sampling alone, and on average they say what the whole says."""
 
 import numpy as np
+from jaxtyping import Int
 
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.problem import Problem
@@ -28,17 +29,24 @@ def halves(
         np.float64(0.0)
     """
     value, error = whole
-    middle = problem.rows // 2
     values, errors = [], []
     for _ in range(repeats):
-        order = rng.permutation(problem.rows)
         (one, one_error), (two, two_error) = (
-            estimate(problem.on(problem.table.iloc[part].reset_index(drop=True)))
-            for part in (order[:middle], order[middle:])
+            estimate(problem.on(problem.table.iloc[part].reset_index(drop=True))) for part in _halves(problem, rng)
         )
         values += [one - two, (one + two) / 2 - value]
         errors += [float(np.hypot(one_error, two_error)), error]
     return Placebos(np.array(values), np.array(errors))
+
+
+def _halves(problem: Problem, rng: np.random.Generator) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
+    """Positions of the rows of either half; a cluster is in one of them."""
+    codes, count = problem.sampling.codes, problem.sampling.count
+    if codes is None or count is None:
+        order = rng.permutation(problem.rows)
+        return order[: problem.rows // 2], order[problem.rows // 2 :]
+    first = (rng.permutation(count) < count // 2)[codes]
+    return np.flatnonzero(first), np.flatnonzero(~first)
 
 
 def judge(case: Case) -> tuple[Found, ...]:
@@ -55,7 +63,7 @@ def judge(case: Case) -> tuple[Found, ...]:
         >>> judge(open_case(effect, table, rng=rng))[0].p_value
         1.0
     """
-    whole = case.effect.value, case.effect.standard_error
+    whole = case.effect.value, case.problem.sampling.widened(case.effect.standard_error)
     try:
         found = halves(case.problem, case.estimate, whole, rng=case.rng, repeats=max(case.repeats // 3, 1))
     except OverlapError as error:

@@ -110,6 +110,22 @@ def test_levels_and_seeds_are_heard(folder, tmp_path):
     assert again["low"] == up["low"] != other["low"]
 
 
+def test_clusters_and_weights_are_heard(folder, tmp_path, capsys):
+    table = pd.read_csv(folder / "hidden.csv")
+    rng = np.random.default_rng(0)
+    table.assign(video=np.arange(len(table)) // 10, w=rng.integers(1, 4, len(table))).to_csv(
+        folder / "drawn.csv", index=False
+    )
+    _, plain = estimate(folder, tmp_path, "drawn.csv", "plain.dot")
+    options = ("--cluster", "video", "--weights", "w", "--force")
+    status, found = estimate(folder, tmp_path, "drawn.csv", "plain.dot", *options)
+    assert status == 0
+    assert plain["sampling"] is None
+    assert found["sampling"] == {"cluster": "video", "clusters": -(-len(table) // 10), "weights": "w"}
+    assert found["value"] != plain["value"]
+    assert "clusters of 'video', rows weighted by 'w'" in capsys.readouterr().out
+
+
 def test_refutations_use_what_the_table_holds(folder, tmp_path, capsys):
     status, result = estimate(folder, tmp_path, "k3.csv", "hidden.dot", "--refute")
     names = {verdict["name"]: verdict["outcome"] for verdict in result["verdicts"]}

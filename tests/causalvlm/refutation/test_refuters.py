@@ -53,8 +53,8 @@ def naive_estimator(monkeypatch):
     """An estimator that ignores the mediator: the placebo tests must see through it."""
     honest = two_stage.two_stage
 
-    def association(mediator, treatment, outcome, *, settings, covariates):
-        fitted = honest(mediator, treatment, outcome, settings=settings, covariates=covariates)
+    def association(mediator, treatment, outcome, *, settings, covariates, sampling):
+        fitted = honest(mediator, treatment, outcome, settings=settings, covariates=covariates, sampling=sampling)
         centred = treatment[:, 0] - treatment[:, 0].mean()
         slope = centred @ outcome / (centred @ centred)
         means = outcome.mean() + slope * (settings[:, 0] - treatment[:, 0].mean())
