@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,10 @@ def coverage(estimator: str, estimand: Estimand, *, runs: int) -> dict[str, obje
     refused = 0
     for run in range(runs):
         table = drawn_table(np.random.default_rng(run))
-        doses = {"treated": 1.5, "control": 0.5} if estimand.treatment == "D" else {}
+        treated, control = (1.5, 0.5) if estimand.treatment == "D" else (1, 0)
+        ask = partial(estimate_effect, table, estimand, estimator=estimator, treated=treated, control=control)
         try:
-            found = {
-                name: estimate_effect(table, estimand, rng=run, estimator=estimator, cluster=cluster, **doses)
-                for name, cluster in (("with", "video"), ("without", None))
-            }
+            found = {"with": ask(rng=run, cluster="video"), "without": ask(rng=run)}
         except OverlapError:
             refused += 1
             continue

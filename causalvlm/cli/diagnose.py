@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from causalvlm.embeddings.table import EmbeddingTable
     from cdc.backbones.backbone import Precision
 
-REPORT, FIGURE, RESULT = "report.html", "figure.png", "diagnosis.json"
+REPORT, TEXT, FIGURE, RESULT = "report.html", "report.md", "figure.png", "diagnosis.json"
 LADDER = ("decodable", "used", "goes with class", "effect known", "survives")
 
 
 def diagnose(
     data: DataArgument,
-    out: Annotated[Path, typer.Option(help=f"Folder for {REPORT}, {FIGURE} and {RESULT}.")],
+    out: Annotated[Path, typer.Option(help=f"Folder for {REPORT}, {TEXT}, {FIGURE} and {RESULT}.")],
     backbone: Annotated[
         str | None,
         typer.Option(help="As in adapt; by default the adapter's own, or picto without an adapter."),
@@ -100,7 +100,7 @@ def diagnose(
     from causalvlm.embeddings.store import is_clip_retrieval, is_store
 
     embedded = is_store(Path(data)) or is_clip_retrieval(Path(data))
-    files = (out / REPORT, out / FIGURE, out / RESULT, *((json,) if json else ()))
+    files = (out / REPORT, out / TEXT, out / FIGURE, out / RESULT, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
         known, model = (open_graph(graph) if graph else None), None
         if embedded:
@@ -189,11 +189,12 @@ def _parse_references(pairs: list[str]) -> dict[str, str]:
 def _write(diagnosis: "Diagnosis", out: Path, *, seed: int, device: str, json: Path | None) -> None:
     from causalvlm.figures.diagnosis import draw_diagnosis
     from causalvlm.figures.style import to_bytes
-    from causalvlm.report.write import render_report, to_record
+    from causalvlm.report.write import render_report, to_markdown, to_record
 
     origin = {"seed": seed, **cdc.provenance(device)}
     # What exists was refused, or --force given, before the work began.
     render_report(diagnosis, out / REPORT, provenance=origin, force=True)
+    write_bytes(out / TEXT, to_markdown(diagnosis).encode(errors="backslashreplace"))
     write_bytes(out / FIGURE, to_bytes(draw_diagnosis(diagnosis)))
     for path in (out / RESULT, json):
         if path is not None:

@@ -87,13 +87,13 @@ def picture_source(content: bytes, *, kind: str = "png") -> str:
 def _answer(report: Report) -> Values:
     diagnosis = report.diagnosis
     figure = _svg(draw_ladder(diagnosis)) if diagnosis.graph else None
-    ladder = [_row(factor) for factor in _by_light(diagnosis)] if diagnosis.graph else []
+    ladder = [_row(factor) for factor in by_light(diagnosis)] if diagnosis.graph else []
     return {"headline": summarize(diagnosis)[: 2 if diagnosis.graph else 1], "figure": figure, "ladder": ladder}
 
 
 def _rungs(report: Report) -> Values:
     rows = []
-    for factor in _by_light(report.diagnosis) if report.diagnosis.graph else ():
+    for factor in by_light(report.diagnosis) if report.diagnosis.graph else ():
         row = _row(factor)
         named = list(zip(RUNG_NAMES, row["rungs"], strict=True))
         pairs = [
@@ -110,7 +110,7 @@ def _graph(report: Report) -> Values:
         return {"figure": None}
     effects = [
         {"factor": one.factor, "effect": effect, "made": _made(one, effect.treated)}
-        for one in _by_light(diagnosis)
+        for one in by_light(diagnosis)
         if (effect := one.evidence.effect)
     ]
     figure = _svg(draw_graph(_overview_of(diagnosis, diagnosis.graph)))
@@ -211,8 +211,19 @@ SECTIONS: dict[str, Callable[[Report], Values]] = {
 """Every section by the name of its template, in the order of the page."""
 
 
-def _by_light(diagnosis: Diagnosis) -> list[FactorDiagnosis]:
-    """The factors from what must be mended to what is not known, the largest effect first."""
+def by_light(diagnosis: Diagnosis) -> list[FactorDiagnosis]:
+    """The factors from what must be mended to what is not known, the largest effect first.
+
+    Example:
+        >>> import numpy as np
+        >>> from causalvlm.diagnosis.diagnose import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> [factor.factor for factor in by_light(diagnose(table))]
+        ['light']
+    """
     return sorted(
         diagnosis.factors,
         key=lambda one: (LIGHTS.index(one.ladder.light), -abs(one.ladder.effect.value) if one.ladder.effect else 0.0),

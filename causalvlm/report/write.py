@@ -8,11 +8,11 @@ from typing import Any
 
 import jinja2
 
-from causalvlm.diagnosis.findings import caveats, summarize
+from causalvlm.diagnosis.findings import caveats, limits, summarize
 from causalvlm.diagnosis.result import Diagnosis
 from causalvlm.intervals import CONFIDENCE
 from causalvlm.phrases import INTERVAL, minus, spoken
-from causalvlm.report.sections import SECTIONS, Provenance, Report
+from causalvlm.report.sections import MARKS, RUNG_NAMES, SECTIONS, Provenance, Report, by_light
 from cdc.files import refuse_overwrite, write_bytes
 
 
@@ -87,12 +87,46 @@ def to_record(diagnosis: Diagnosis) -> dict[str, Any]:
     return {"answer": list(summarize(diagnosis)), "caveat": caveats(diagnosis), **diagnosis.to_record()}
 
 
+def to_markdown(diagnosis: Diagnosis) -> str:
+    """The first screen of the report, the remedies and the limits as text.
+
+    Example:
+        >>> import numpy as np
+        >>> from causalvlm.diagnosis.diagnose import diagnose
+        >>> from causalvlm.embeddings.table import EmbeddingTable
+        >>> rng, level = np.random.default_rng(0), np.repeat(["day", "night"], 20)
+        >>> table = EmbeddingTable(features=rng.normal(size=(40, 3)), logits=rng.normal(size=(40, 2)),
+        ...                        labels=np.tile([0, 1], 20), factors={"light": level}, class_names=("cat", "dog"))
+        >>> to_markdown(diagnose(table)).splitlines()[0]
+        '# Diagnosis: embedding table'
+    """
+    lines = [f"# Diagnosis: {title_of(diagnosis)}", *summarize(diagnosis)]
+    if diagnosis.graph is not None:
+        header = ("factor", *RUNG_NAMES, "what it does")
+        rows = [
+            (f"{MARKS[one.ladder.light]} {spoken(one.factor)}", *(rung.answer for rung in one.ladder.rungs.values()),
+             one.ladder.sentence)
+            for one in by_light(diagnosis)
+        ]  # fmt: skip
+        cells = [header, ("---",) * len(header), *rows]
+        lines.append("\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in cells))
+    if diagnosis.remedies:
+        lines += ["## What to do", "\n".join(f"* {spoken(one.factor)}: {one.advice}" for one in diagnosis.remedies)]
+    lines += ["## What this does not show", "\n".join(f"* {limit}" for limit in limits(diagnosis)), caveats(diagnosis)]
+    return "\n\n".join(lines) + "\n"
+
+
+def title_of(diagnosis: Diagnosis) -> str:
+    """Which model on which data."""
+    source = diagnosis.source
+    return f"{source.backbone} on {source.data}" if source else "embedding table"
+
+
 def to_html(diagnosis: Diagnosis, provenance: Provenance) -> str:
     """The report as text; whatever comes from file names and class names is escaped."""
-    source = diagnosis.source
     report = Report(diagnosis, provenance)
     values: dict[str, object] = {
-        "title": f"{source.backbone} on {source.data}" if source else "embedding table",
+        "title": title_of(diagnosis),
         "diagnosis": diagnosis,
         "sections": {name: values_of(report) for name, values_of in SECTIONS.items()},
     }

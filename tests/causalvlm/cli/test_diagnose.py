@@ -40,7 +40,12 @@ def test_diagnose_writes_report_figure_and_numbers(nested_folder, tiny_clip_fold
     assert "domain" in captured.out
     assert "associations" in captured.out
     assert "00.png" in captured.err
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {"report.html", "figure.png", "diagnosis.json"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "report.html",
+        "report.md",
+        "figure.png",
+        "diagnosis.json",
+    }
     result = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
     assert result == json.loads(copy.read_text())
     assert (result["n"], result["seed"], len(result["unreadable"])) == (47, 3, 1)
