@@ -42,7 +42,7 @@ def table_of(pictures, **more):
 def test_what_the_pixels_show_is_told_apart_from_what_the_model_pays_for(pictures):
     found = diagnose(table_of(pictures), causes=False)
     factors = {factor.factor: factor for factor in found.factors}
-    assert {factor.source for factor in found.factors} == {"pixels"}
+    assert {factor.source for factor in found.factors} == {"pixels", "cluster"}
     mark, brightness = factors["recurring mark"], factors["brightness"]
     assert mark.decodable_given_class
     assert mark.moves_margin
