@@ -18,6 +18,9 @@ MEANINGS = {"re-rendered": "same pictures, drawn again", "edited": "same images,
 SHOWN_FACTORS = 12
 """Factors in the figure, those that move accuracy most; all of them are in the table beside it."""
 
+LONGEST_NAME = 60
+"""Characters beside a line; what is longer ends in dots, so that there is room for the lines."""
+
 
 def draw_ladder(diagnosis: Diagnosis) -> Figure:
     """Draw the effect of every factor on being right, in points, with its interval; the largest on top.
@@ -68,4 +71,5 @@ def draw_ladder(diagnosis: Diagnosis) -> Figure:
 
 
 def _name(factor: FactorDiagnosis, effect: StatedEffect) -> str:
-    return f" {spoken(factor.factor)}: {effect.reference} → {effect.level}"
+    said = f" {spoken(factor.factor)}: {effect.reference} → {effect.level}"
+    return said if len(said) <= LONGEST_NAME else f"{said[: LONGEST_NAME - 1]}…"

@@ -60,6 +60,24 @@ def test_diagnose_writes_report_figure_and_numbers(nested_folder, tiny_clip_fold
     assert again["factors"][0]["reference"] == "dark"
 
 
+def test_a_graph_of_ones_own_is_taken_as_text_and_refused_where_it_lacks_a_factor(
+    nested_folder, tiny_clip_folder, tmp_path, capsys
+):
+    arguments = ["diagnose", str(nested_folder), "--factors", "domain/class", "--backbone", str(tiny_clip_folder)]
+    known = "Y -> X; domain -> X; X -> Y_hat"
+    assert run([*arguments, "--folds", "3", "--out", str(tmp_path / "out"), "--graph", known]) == 0
+    assert "Where each factor stands" in capsys.readouterr().out
+    result = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert result["graph"] == "X -> Y_hat; Y -> X; domain -> X"
+    assert [one["statement"] for one in result["independencies"]] == ["Y _||_ domain"]
+    assert result["factors"][0]["observed_effect"] is not None
+    arguments += ["--folds", "3", "--out", str(tmp_path / "other"), "--graph"]
+    assert run([*arguments, "Y -> X; light -> X; X -> Y_hat"]) == 2
+    captured = capsys.readouterr()
+    assert "received one without domain" in " ".join(captured.err.split())
+    assert not (tmp_path / "other" / "diagnosis.json").exists()
+
+
 def test_an_adapter_is_diagnosed_on_the_test_split(nested_folder, tiny_backbone, tmp_path, capsys):
     data = cdc.load_dataset(nested_folder, factors="domain/class")
     settings = cdc.FitSettings(shots=1, training=cdc.TrainingConfig(epochs=1), cache=None)

@@ -142,7 +142,7 @@ def test_what_refuters_say_of_an_estimate(outcomes, answer, reason):
     [
         (evidence(interventions=[made(worse=60)]), "red", "At 'night' accuracy is 30 points lower"),
         (evidence(interventions=[made(better=60)]), "red", "30 points higher"),
-        (evidence(effect=estimated()), "red", "with class and other factors held fixed."),
+        (evidence(effect=estimated()), "red", "with the class and what else is listed held fixed."),
         (evidence(interventions=[made()], sure=False), "green", "it makes no difference that matters."),
         (evidence(effect=estimated(0.0, 0.005, sure=False)), "green", "no difference that matters."),
         (evidence(interventions=[made(worse=30, better=30)]), "amber", "points"),

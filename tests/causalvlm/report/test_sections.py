@@ -1,0 +1,233 @@
+"""Every section of a report, for diagnoses with and without causes, of any number of factors, and with bad names."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from causalvlm.diagnosis.diagnose import diagnose
+from causalvlm.diagnosis.findings import headline, limits, summarize
+from causalvlm.diagnosis.ladder import RUNGS
+from causalvlm.diagnosis.settings import Setting
+from causalvlm.embeddings.model import Model
+from causalvlm.embeddings.table import EmbeddingTable
+from causalvlm.figures.ladder import LONGEST_NAME, SHOWN_FACTORS, draw_ladder
+from causalvlm.figures.style import to_bytes
+from causalvlm.graphs.graph import CausalGraph
+from causalvlm.report.sections import MARKS, RUNG_NAMES
+from causalvlm.report.write import render_report, to_html
+from tests.causalvlm.report.policy import require_closed
+
+ROWS = 220
+NAMES = ("cat", "dog")
+HOSTILE = ("<script>alert(1)</script>", "</td><img src=https://x.invalid>", '"><base href="//x.invalid">', "$x_{$")
+
+
+def classify(features):
+    """Cats are cats by day: the second number says how much of a dog it is, the first how light."""
+    dog = 8 * (features[:, 1] - 0.5 + 0.6 * (features[:, 0] < 0.5))
+    return np.column_stack([-dog, dog])
+
+
+def answer(pictures):
+    return classify(np.array([np.asarray(picture, dtype=float)[0, 0] for picture in pictures]) / 255)
+
+
+def world(*, factors=("light",), levels=("day", "night"), names=NAMES, files=()):
+    """A table, its model, and how its first factor is set."""
+    rng, labels = np.random.default_rng(0), np.arange(ROWS) % 2
+    bright = np.arange(ROWS) // 2 % 2 == 0
+    look = np.clip(rng.normal(0.35 + 0.3 * labels, 0.1), 0, 1)
+    features = np.column_stack([bright, look, rng.normal(size=(ROWS, 3))]).astype(float)
+    chosen = [bright, *(rng.random(ROWS) < 0.5 for _ in factors[1:])]
+    columns = {name: np.where(one, *levels) for name, one in zip(factors, chosen, strict=True)}
+    table = EmbeddingTable(features, classify(features), labels, columns, names, files=files)
+
+    def picture(row, level):
+        return Image.new("RGB", (4, 4), (255 * (level == levels[0]), int(255 * look[row]), 0))
+
+    setting = Setting(levels, "re-rendered", "the light", picture)
+    model = Model(names, answer, None, classify, "a photo of a {}.", lambda _: classify)
+    return table, model, {factors[0]: setting}
+
+
+def ask(*, causes=True, graph=None, **more):
+    table, model, settings = world(**more)
+    name, level = next(iter(settings)), more.get("levels", ("day", "night"))[0]
+    asked = {"model": model, "settings": settings} if causes else {}
+    return diagnose(table, reference={name: level}, graph=graph, causes=causes, folds=3, **asked)
+
+
+@pytest.fixture(scope="module")
+def full():
+    return ask(factors=("light", "two_words"))
+
+
+@pytest.fixture(scope="module")
+def page(full):
+    return to_html(full, {"seed": 7})
+
+
+def test_with_causes_every_section_has_something_to_say(page):
+    titles = (
+        "What stands behind each rung",
+        "What to do",
+        "Where it fails worst",
+        "The causal graph, and what it rests on",
+        "In words",
+        "What this does not show",
+        "All factors",
+        "Settings",
+    )
+    places = [page.index(f"<h2>{title}</h2>") for title in titles]
+    assert places == sorted(places)
+    require_closed(page)
+    assert page.count("data:image/svg+xml") == 2
+    assert "two words" in page
+    assert "This graph implies no independence" in page
+
+
+def test_the_first_screen_has_the_ladder_the_sentence_and_the_lights(full, page):
+    first = page[: page.index("What stands behind")]
+    light = full.factors[0]
+    assert light.ladder.light == "red"
+    assert light.ladder.sentence.replace("'", "&#39;") in first
+    assert '<p class="headline">What moves its answers most is light.' in first
+    (row,) = re.findall(r'<tr class="red">(.*?)</tr>', first, re.DOTALL)
+    assert MARKS["red"] in row
+    answers = [light.ladder.rungs[rung].answer for rung in RUNGS]
+    assert re.findall(r'<td class="(?:good|bad|unknown)" title="[^"]*">(\w+)</td>', row) == answers
+    for name in RUNG_NAMES:
+        assert f"<th>{name}</th>" in first
+
+
+def test_the_rungs_their_reasons_and_the_examples_are_shown(full, page):
+    light = full.factors[0]
+    assert light.evidence.pairs
+    assert page.count("<figcaption>") == len(light.evidence.pairs)
+    assert "cat: at day taken for cat, at night for <strong>dog</strong>" in page
+    for factor in full.factors:
+        for rung in factor.ladder.rungs.values():
+            assert rung.reason.replace("'", "&#39;") in page
+
+
+def test_remedies_that_help_and_those_that_do_not_are_told_apart(full, page):
+    assert {one.kind for one in full.remedies} == {"erase", "prompts", "collect", "adapt"}
+    for one in full.remedies:
+        assert one.advice.replace("'", "&#39;") in page
+    useless = tuple(one for one in full.remedies if one.kind == "prompts")  # these prompts change nothing
+    assert not any(one.helps for one in useless)
+    hopeless = to_html(replace(full, remedies=useless), {})
+    assert "not for certain" in hopeless
+    assert re.search(r"Nothing that was tried here certainly helps\s+with light\.", hopeless)
+    none = to_html(replace(full, remedies=()), {})
+    assert "Nothing that was tried" not in none
+    assert "What to do" not in none
+
+
+def test_without_causes_no_section_claims_any():
+    found = ask(causes=False)
+    bare = to_html(found, {})
+    require_closed(bare)
+    for title in ("behind each rung", "What to do", "The causal graph", "data:image/svg", 'class="headline"'):
+        assert title not in bare
+    for title in ("In words", "What this does not show", "Where it fails worst"):
+        assert title in bare
+    assert headline(found) == ()
+    assert not any("estimate" in one for one in limits(found))
+
+
+def test_a_graph_of_ones_own_is_shown_with_what_it_implies_and_what_is_refused():
+    graph = CausalGraph("Y -> X; light -> X; X -> Y_hat; light <-> Y_hat; other -> X")
+    found = ask(factors=("light", "other"), graph=graph)
+    shown = to_html(found, {})
+    require_closed(shown)
+    assert "<code>light _||_ other</code>" in shown
+    assert len(found.independencies) == 3
+    assert shown.count("not rejected") == sum(not one.rejected for one in found.independencies)
+    light = next(one for one in found.factors if one.factor == "light")
+    refusal = light.evidence.effect.refusal
+    assert "not identified" in refusal
+    assert refusal.replace(">", "&gt;").replace("<", "&lt;") in shown
+    rejected = replace(found, independencies=tuple(replace(one, rejected=True) for one in found.independencies))
+    assert to_html(rejected, {}).count('<span class="bad">rejected</span>') == 3
+    untested = replace(found.independencies[0], p_value=None, reason="too <many> levels")
+    assert "not tested: too &lt;many&gt; levels" in to_html(replace(found, independencies=(untested,)), {})
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_factors_levels_and_classes_are_text_everywhere(name):
+    other = name[::-1]
+    found = ask(factors=(name, "two"), levels=(name, other), names=(name, other))
+    assert found.remedies
+    assert found.worst
+    shown = to_html(found, {})
+    require_closed(shown)
+    assert "<script" not in shown
+    assert "<base" not in shown
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, SHOWN_FACTORS, SHOWN_FACTORS + 3])
+def test_the_ladder_figure_takes_any_number_of_factors(full, count):
+    figure = draw_ladder(replace(full, factors=tuple(full.factors[place % 2] for place in range(count))))
+    assert to_bytes(figure, "svg").startswith(b"<?xml")
+    (axes,) = figure.axes
+    assert len(axes.get_yticks()) == min(count, SHOWN_FACTORS)
+    assert [text.get_text() for text in axes.texts] == ([] if count else ["no effect could be told"])
+
+
+def test_the_ladder_figure_shows_the_intervals_of_the_diagnosis_largest_on_top(full):
+    (axes,) = draw_ladder(full).axes
+    effects = sorted((one.ladder.effect for one in full.factors), key=lambda one: -abs(one.value))
+    ends = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert ends[1:] == [(100 * one.low, 100 * one.high) for one in effects]  # the first is the line at zero
+    assert [label.get_text().split(":")[0].strip() for label in axes.get_yticklabels()] == ["light", "two words"]
+
+
+def test_the_ladder_figure_has_room_for_lines_beside_the_longest_names(full):
+    long = tuple(replace(one, factor=200 * "x") for one in full.factors)
+    figure = draw_ladder(replace(full, factors=long))
+    to_bytes(figure)
+    (axes,) = figure.axes
+    assert {len(label.get_text()) for label in axes.get_yticklabels()} == {LONGEST_NAME}
+    assert axes.get_position().width > 0.2
+
+
+def test_images_that_cannot_be_read_any_more_are_left_out_of_the_page(tmp_path):
+    files = tuple(tmp_path / f"{row:03d}.png" for row in range(ROWS))
+    for row, file in enumerate(files):
+        if row % 3 == 0:
+            Image.new("RGB", (4, 4)).save(file)
+        elif row % 3 == 1:
+            file.write_bytes(b"no image")
+    found = ask(files=files)
+    shown = [file for cell in found.worst for file in cell.files]
+    readable = [file for file in shown if int(Path(file).stem) % 3 == 0]
+    assert 0 < len(readable) < len(shown)
+    text = render_report(found, tmp_path / "report.html").read_text()
+    require_closed(text)
+    assert text.count('title="taken for') == len(readable)
+
+
+def test_limits_name_what_the_effects_rest_on(full):
+    said = " ".join(limits(full))
+    assert "Factors that nobody labelled" in said
+    assert "assumes that the graph holds" in said  # of the factor that could not be set
+    assert "Erasing a direction" in said
+    assert "edited image" not in said
+    alone = replace(full, factors=full.factors[:1])
+    assert "assumes that the graph holds" not in " ".join(limits(alone))
+
+
+def test_the_headline_names_the_red_factors_and_says_unknown_where_there_is_none(full):
+    (said,) = headline(full)
+    assert said.startswith("What moves its answers most is light. At 'night' accuracy is ")
+    assert said in summarize(full)
+    (calm,) = headline(replace(full, factors=full.factors[1:]))
+    assert calm.startswith("No factor certainly makes it fail")
+    assert ("unknown for two words" in calm) == (full.factors[1].ladder.light != "green")
+    also = replace(full.factors[0], factor="the_lamp")
+    assert headline(replace(full, factors=(full.factors[0], also)))[0].endswith("It also pays for the lamp.")
