@@ -90,7 +90,7 @@ def diagnose(
     """
     references = _parse_references(reference or [])
     check_data(data, root)
-    if adapter is not None:
+    if adapter is not None and not any((Path(data) / name).exists() for name in ("embeddings.json", "img_emb")):
         check_adapter(adapter)
     say_first(f"diagnosing {adapter or backbone or 'picto'} on {data}")
     import numpy as np

@@ -60,7 +60,9 @@ def associate(a: Shaped[np.ndarray, " rows"], b: Shaped[np.ndarray, " rows"]) ->
     expected = np.outer(table.sum(1), table.sum(0)) / n
     statistic = float(((table - expected) ** 2 / expected).sum() * (n - 1) / n)
     freedom = (rows - 1) * (columns - 1)
-    low, high = (_size(_centre(statistic, freedom, tail) + freedom, n, rows, columns) for tail in _TAILS)
+    # A table that is more even than chance makes it is no proof of independence: the upper end is one of an even table.
+    ends = zip((statistic, max(statistic, float(freedom))), _TAILS, strict=True)
+    low, high = (_size(_centre(seen, freedom, tail) + freedom, n, rows, columns) for seen, tail in ends)
     size = _size(statistic, n, rows, columns)
     return Association(statistic, freedom, float(chi2.sf(statistic, freedom)), size, min(low, size), max(high, size))
 

@@ -30,6 +30,9 @@ UNNAMED = (
     "again with that as a labelled factor."
 )
 
+MOST_LEFT_OUT = 3
+"""Levels, the rarest first, that are left out until the others overlap."""
+
 TRIED_PAIRS = 3
 """Levels that are compared with the reference until one overlaps with it."""
 
@@ -167,7 +170,7 @@ def _ask(table: pd.DataFrame, graph: CausalGraph, name: str, control: str, seed:
     try:
         unmeasured = [node for node in graph.observed if node not in table.columns]  # such as the image itself
         estimand = identify(graph.hide(*unmeasured), node_of(name), PREDICTION)
-        effect = _estimate(table, estimand, control, seed)
+        effect, table = _estimate_overlapping(table, estimand, control, seed)
     except NotIdentifiedError as error:
         return _Answer(replace(said, refusal=_with_remedy(error)), table)
     except CausalVLMError as error:
@@ -184,6 +187,25 @@ def _ask(table: pd.DataFrame, graph: CausalGraph, name: str, control: str, seed:
         warnings=tuple(note for note in effect.warnings if "Choose others" not in note),
     )
     return _Answer(said, table, effect)
+
+
+def _estimate_overlapping(
+    table: pd.DataFrame, estimand: Estimand, control: str, seed: int
+) -> tuple[Effect, pd.DataFrame]:
+    """The effect, and the rows that it is of: without the rarest levels, where only the others overlap."""
+    left_out: list[str] = []
+    while True:
+        try:
+            effect = _estimate(table, estimand, control, seed)
+        except OverlapError:
+            counts = table[estimand.treatment].value_counts().drop(control)
+            if len(counts) < 2 or len(left_out) == MOST_LEFT_OUT:
+                raise
+            left_out.append(str(counts.index[-1]))
+            table = table.loc[table[estimand.treatment] != left_out[-1]].reset_index(drop=True)
+        else:
+            note = f"images at {', '.join(map(repr, left_out))} are left out: they do not overlap with the others."
+            return (replace(effect, warnings=(*effect.warnings, note)) if left_out else effect), table
 
 
 def _estimate(table: pd.DataFrame, estimand: Estimand, control: str, seed: int) -> Effect:

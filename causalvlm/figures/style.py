@@ -3,6 +3,7 @@
 import io
 from typing import Literal
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,7 +29,9 @@ def to_bytes(figure: Figure, kind: Literal["png", "pdf", "svg"] = "png", *, dpi:
         b'PNG'
     """
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, dpi=dpi or "figure")
+    undated = {"metadata": {"Date": None}} if kind == "svg" else {}
+    with matplotlib.rc_context({"svg.hashsalt": "causalvlm"}):  # the same figure is the same file
+        figure.savefig(stream, format=kind, dpi=dpi or "figure", **undated)
     return stream.getvalue()
 
 

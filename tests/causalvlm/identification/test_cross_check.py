@@ -197,7 +197,7 @@ def test_dowhy_is_loaded_only_where_it_is_asked(options, loaded):
     command = [sys.executable, "-W", "error", "-c", code, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == f"0 {loaded}"
-    assert done.stderr == ""
+    assert [line for line in done.stderr.splitlines() if not line.endswith(" ...")] == []
 
 
 RECORD = [
@@ -276,4 +276,4 @@ def test_what_dowhy_cannot_search_is_one_line(command):
     names = " ".join(f"S{index}" for index in range(13))
     status, said, result = command(f"X -> {{{names}}} -> Y", "--cross-check")
     assert (status, result) == (2, None)
-    assert said.startswith("causalvlm: the cross-check must leave DoWhy at most 12 nodes")
+    assert said.splitlines()[-1].startswith("causalvlm: the cross-check must leave DoWhy at most 12 nodes")

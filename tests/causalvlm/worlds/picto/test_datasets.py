@@ -241,7 +241,7 @@ def test_a_name_is_enough_to_embed_and_to_adapt(tiny_backbone):
     [
         ("picto/mamals", r"received 'picto/mamals'\. Did you mean 'picto/mammals'\?"),
         ("picto", r"received 'picto'\.$"),
-        ("picto/", r"received 'picto/'\."),
+        ("picto/", r"received 'picto'\."),
         ("picto/sketches", r"Did you mean 'picto/sketch'\?"),
     ],
 )
