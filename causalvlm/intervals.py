@@ -47,6 +47,27 @@ class Shift:
     p_value: float
 
 
+def widened(shift: Shift, choices: int) -> Shift:
+    """The interval and p-value of a difference that was chosen among several for being the largest (Bonferroni).
+
+    Both ends move away from the value as far as the normal quantile does, so that the intervals of all of them would
+    hold together.
+
+    Args:
+        shift: the one that was chosen.
+        choices: among how many.
+
+    Example:
+        >>> one = Shift(1.0, low=0.0, high=2.0, p_value=0.02)
+        >>> found = widened(one, 4)
+        >>> round(found.low, 2), round(found.high, 2), found.p_value, widened(one, 1) == one
+        (-0.27, 2.27, 0.08, True)
+    """
+    scale = float(ndtri(1 - (1 - CONFIDENCE) / (2 * choices))) / Z if choices > 1 else 1.0
+    low, high = (shift.value + scale * (end - shift.value) for end in (shift.low, shift.high))
+    return Shift(shift.value, low, high, min(1.0, choices * shift.p_value))
+
+
 def wilson(share: float, n: int | float) -> Estimate:
     """Score interval of a share among `n` images (Wilson, JASA 1927); `n` may be an effective number.
 

@@ -14,7 +14,7 @@ from causalvlm.estimation.effect import Effect, estimate_effect
 from causalvlm.graphs.graph import CausalGraph
 from causalvlm.identification.estimands import Estimand
 from causalvlm.identification.identify import identify
-from causalvlm.intervals import Shift
+from causalvlm.intervals import Shift, widened
 from causalvlm.multiplicity import FALSE_ALARM_RATE, holm
 from causalvlm.probes.sampling import sample_rows
 from causalvlm.refutation.refute import refute
@@ -48,7 +48,7 @@ class FactorEffect:
         formula: what identifies the effect; empty where nothing does.
         assumptions: what must hold for that.
         shift: share of right answers at `treated` minus that at `control`, had each been set; None after a refusal.
-            Its p-value is corrected for the choice among the levels.
+            Its interval and p-value allow for the choice among the levels.
         adjusted: that p-value corrected for all factors; 1 after a refusal.
         n: images.
         warnings: of the estimate.
@@ -112,8 +112,8 @@ def estimate_effects(
 ) -> dict[str, FactorEffect]:
     """Identify, estimate and try to refute the effect of every factor on being right.
 
-    Each effect is that of the level which moves the share of right answers most against the reference; its p-value is
-    multiplied by the number of levels to choose from, and all factors are corrected together (Holm).
+    Each effect is that of the level which moves the share of right answers most against the reference; interval and
+    p-value allow for the choice (`widened`), and all factors are corrected together (Holm).
 
     Args:
         columns: the factors of a table.
@@ -183,7 +183,7 @@ def _ask(table: pd.DataFrame, graph: CausalGraph, name: str, control: str, seed:
         treated=str(effect.treated),
         formula=estimand.text(),
         assumptions=estimand.assumptions(),
-        shift=Shift(effect.value, effect.low, effect.high, min(1.0, choices * p_value)),
+        shift=widened(Shift(effect.value, effect.low, effect.high, p_value), choices),
         warnings=tuple(note for note in effect.warnings if "Choose others" not in note),
     )
     return _Answer(said, table, effect)

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from causalvlm.diagnosis.evidence import Evidence
 from causalvlm.diagnosis.interventions import Intervention
-from causalvlm.intervals import Estimate, Shift, Z
+from causalvlm.intervals import Estimate, Shift, Z, widened
 from causalvlm.multiplicity import FALSE_ALARM_RATE
 from causalvlm.phrases import difference, percent, percents
 
@@ -72,7 +72,7 @@ class StatedEffect:
 
     Attributes:
         value: share of right answers at `level` minus that at `reference`.
-        low: lower end of the 95 per cent interval.
+        low: lower end of the 95 per cent interval, which allows for the choice among the levels.
         high: upper end.
         how: "re-rendered", "edited" or "back-door".
         level: what is compared.
@@ -141,7 +141,8 @@ def state_effect(evidence: Evidence) -> StatedEffect | None:
     if evidence.interventions:
         certain = evidence.costing
         most = max(certain or evidence.interventions, key=lambda one: abs(one.accuracy.value))
-        shift, how, level, reference = most.accuracy, most.how, most.level, most.reference
+        shift, how = widened(most.accuracy, len(evidence.interventions)), most.how
+        level, reference = most.level, most.reference
         return StatedEffect(shift.value, shift.low, shift.high, how, level, reference, bool(certain))
     effect = evidence.effect
     if effect is None or effect.shift is None or effect.treated is None:
