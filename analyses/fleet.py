@@ -27,7 +27,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from fleet_judge import LARGE, STRENGTHS, Record, coverage, is_other, largest, summarise
+from fleet_judge import LARGE, STRENGTHS, Record, brief, coverage, is_other, largest, summarise
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -133,7 +133,7 @@ SETTINGS = (("", ""), *((factor, level) for factor in ASKED for level in FACTORS
 
 
 def pool_of(backbone: str, world: str, part: str, n: int, *, keep: bool = True) -> Pool:
-    """The pool of a tower and a world; what is encoded is kept, level by level."""
+    """The pool of a tower and a world; what is encoded is kept."""
     rng = np.random.default_rng([SEED, POOLS.index((backbone, world)), int(part == "truth"), n])
     sample = draw(WORLDS[world], n, rng)
     features: dict[tuple[str, str], Float[np.ndarray, "rows dim"]] = {}
@@ -259,9 +259,9 @@ def true_shifts(head: LogisticRegression, pool: Pool, factor: str, reference: st
     labels, base, shifts = pool.sample.labels, said[reference], dict[str, Record]()
     for level in FACTORS[factor]:
         if level != reference:
-            change = (said[level] == labels).astype(float) - (base == labels)
+            change = np.equal(said[level], labels).astype(float) - np.equal(base, labels)
             error = float(change.std(ddof=1) / np.sqrt(len(change)))
-            flips = float((said[level] != base).mean())
+            flips = float(np.not_equal(said[level], base).mean())
             shifts[level] = {"accuracy": float(change.mean()), "standard_error": error, "flips": flips}
     return shifts
 
@@ -304,7 +304,7 @@ def run_model(spec: Spec, head: LogisticRegression, album: Album, truths: Pool) 
     table = table_of(model, album.pool)
     drawn = causalvlm.diagnose(table, model=model, settings=settings_of(album), rng=spec.number)
     observed = causalvlm.diagnose(table, model=model, rng=spec.number)
-    accuracy = float((head.predict(truths.features["", ""]) == truths.sample.labels).mean())
+    accuracy = float(np.equal(head.predict(truths.features["", ""]), truths.sample.labels).mean())
     return {**asdict(spec), "accuracy": accuracy, "factors": dict(_factors(head, truths, drawn, observed))}
 
 
@@ -366,7 +366,7 @@ def result_of(models: list[Record], size: Size) -> Record:
         "claims": summarise(models),
         "coverage": coverage(models),
         "back_door_refused": sum(factor["observed"]["back_door"] is None for factor in pairs),
-        "models": models,
+        "models": [brief(model) for model in models],
         "provenance": cdc.provenance(),
     }
 

@@ -86,3 +86,13 @@ def _holds(interval: Record, truth: Record, errors: float) -> bool:
     half = np.hypot((interval["high"] - interval["low"]) / 2, errors * truth["standard_error"])
     middle = interval["value"] if errors else (interval["high"] + interval["low"]) / 2
     return bool(abs(truth["accuracy"] - middle) <= half)
+
+
+def brief(model: Record) -> Record:
+    """A model without the interventions, which are most of its record and stay in out/fleet."""
+    ways = ("drawn_again", "observed")
+    kept = {
+        name: factor | {way: {key: said for key, said in factor[way].items() if key != "interventions"} for way in ways}
+        for name, factor in model["factors"].items()
+    }
+    return model | {"factors": kept}
