@@ -2,7 +2,7 @@
 
 How to run: pip install --target FOLDER cleanlab cleanvision datasets dataeval
             PYTHONPATH=FOLDER OMP_NUM_THREADS=1 python analyses/fleet_tools.py        (after analyses/fleet.py)
-Writes:     the part "tools" of analyses/results/fleet.json.
+Writes:     analyses/results/fleet_tools.json, of the models that are finished then.
 
 cleanlab is under the AGPL and is no dependency of this project: only this comparison imports it, if it is installed.
 Both tools look at data, not at a model: they are given the training pictures, which a diagnosis never sees. DataEval is
@@ -89,8 +89,7 @@ def judge(models: list[Record], suspected: dict[int, list[str]], *, named: bool)
 
 def main() -> None:
     """Ask what is installed of every finished model, and write what it says."""
-    result = json.loads(RESULT.read_text())
-    models, size = result["models"], Size()
+    models, size = json.loads(RESULT.read_text())["models"], Size()
     tools: Record = {}
     if find_spec("dataeval"):
         suspected = {one["number"]: suspected_by_parity(one["number"], size) for one in models}
@@ -99,7 +98,7 @@ def main() -> None:
         suspected = {one["number"]: suspected_by_datalab(one["number"], size) for one in models}
         tools["cleanlab Datalab"] = judge(models, suspected, named=False) | {"version": version("cleanlab")}
         tools["cleanlab Datalab"]["suspected"] = {str(number): names for number, names in suspected.items()}
-    write_json(RESULT, result | {"tools": tools})
+    write_json(RESULT.with_name("fleet_tools.json"), {"models": len(models), "tools": tools})
     print(json.dumps(tools, indent=1))
 
 

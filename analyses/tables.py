@@ -395,7 +395,8 @@ def fleet() -> str:
         cells = [ways[row["asked"]], row["claim"], *(_counted(row["found"][group]) for group in groups)]
         accused = row["accused_of_moving_accuracy"] if row["claim"] != "used" else row["accused"]
         lines.append(f"| {' | '.join([*cells, _counted(accused)])} |")
-    for tool, row in results.get("tools", {}).items():
+    tools = _read(RESULTS / "fleet_tools.json")
+    for tool, row in tools["tools"].items():
         cells = ["training pictures", f"{tool} {row['version']}"]
         cells += [_counted(row["found"].get(group)) for group in groups]
         lines.append(f"| {' | '.join([*cells, _counted(row['accused_where_nothing_was_planted'])])} |")
@@ -406,7 +407,8 @@ def fleet() -> str:
         f"{results['planted_with_an_effect']} of which pay 5 points or more for it, and {results['clean']} without. "
         f"Accused wrongly: of moving accuracy, where the truth is less than a point at every level; of being used, "
         f"where less than 2 % of answers change too ({results['others']} of {results['factors']} of them); of "
-        f"going with the class, where nothing was planted. 95 % intervals that hold the truth, its own error allowed "
+        f"going with the class, where nothing was planted (the other tools, {tools['models']} models). "
+        f"95 % intervals that hold the truth, its own error allowed "
         f"for: drawn again {covered['drawn again']}, back-door {covered['back-door']}; {results['back_door_refused']} "
         f"back-door effects were refused.",
     ]
