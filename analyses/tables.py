@@ -385,6 +385,42 @@ def kills() -> str:
     return "\n".join(lines) + "\n"
 
 
+def fleet() -> str:
+    """What a diagnosis finds of flaws that were planted, and what it accuses wrongly; other tools beside it."""
+    results = _read(RESULTS / "fleet.json")
+    groups = list(results["claims"][0]["found"])
+    lines = _head("asked", "claim", *(f"found: {group}" for group in groups), "accused wrongly")
+    ways = {"drawn_again": "drawn again", "observed": "observed only"}
+    for row in results["claims"]:
+        cells = [ways[row["asked"]], row["claim"], *(_counted(row["found"][group]) for group in groups)]
+        accused = row["accused_of_moving_accuracy"] if row["claim"] != "used" else row["accused"]
+        lines.append(f"| {' | '.join([*cells, _counted(accused)])} |")
+    tools = _read(RESULTS / "fleet_tools.json")
+    for tool, row in tools["tools"].items():
+        cells = ["training pictures", f"{tool} {row['version']}"]
+        cells += [_counted(row["found"].get(group)) for group in groups]
+        lines.append(f"| {' | '.join([*cells, _counted(row['accused_where_nothing_was_planted'])])} |")
+    covered = {how: _counted(one["beside_error"]) for how, one in results["coverage"].items()}
+    lines += [
+        "",
+        f"Percent with Wilson's interval, and of how many. {results['planted']} models with a flaw, "
+        f"{results['planted_with_an_effect']} of which pay 5 points or more for it, and {results['clean']} without. "
+        f"Accused wrongly: of moving accuracy, where the truth is less than a point at every level; of being used, "
+        f"where less than 2 % of answers change too ({results['others']} of {results['factors']} of them); of "
+        f"going with the class, where nothing was planted (the other tools, {tools['models']} models). "
+        f"95 % intervals that hold the truth, its own error allowed "
+        f"for: drawn again {covered['drawn again']}, back-door {covered['back-door']}; {results['back_door_refused']} "
+        f"back-door effects were refused.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _counted(value: dict[str, float] | None) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{_interval(value, 100, 0)}, {value['n']}"
+
+
 def _named(difference: dict[str, float]) -> dict[str, float]:
     return {"value": difference["mean"], "low": difference["low"], "high": difference["high"]}
 
@@ -422,6 +458,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "task-misalignment": task_misalignment,
     "hard-worlds": hard_worlds,
     "audit-worlds": audit_worlds,
+    "fleet": fleet,
     "oracles": oracles,
     "torture": torture,
     "kills": kills,
