@@ -29,9 +29,9 @@ def to_bytes(figure: Figure, kind: Literal["png", "pdf", "svg"] = "png", *, dpi:
         b'PNG'
     """
     stream = io.BytesIO()
-    undated = {"metadata": {"Date": None}} if kind == "svg" else {}
+    undated = {"Date": None} if kind == "svg" else None
     with matplotlib.rc_context({"svg.hashsalt": "causalvlm"}):  # the same figure is the same file
-        figure.savefig(stream, format=kind, dpi=dpi or "figure", **undated)
+        figure.savefig(stream, format=kind, dpi=dpi or "figure", metadata=undated)
     return stream.getvalue()
 
 
