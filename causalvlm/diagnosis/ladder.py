@@ -101,8 +101,8 @@ class Ladder:
         rungs: by name, in the order of `RUNGS`.
         effect: on being right; None where there is no number.
         light: red where the factor certainly moves accuracy, by an estimate above what is negligible, and is not only
-            the model's own view; green where it certainly does not; amber where it is used, or goes with the class and could
-            mislead; else unknown.
+            the model's own view; green where it certainly does not; amber where it is used, or goes with the class and
+            could mislead; else unknown.
         sentence: what to make of it.
     """
 
