@@ -270,6 +270,8 @@ def own_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Hub]:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub-cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # whatever HF_HUB_OFFLINE said when this process began
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with Hub() as hub:
         point_to(hub.url, monkeypatch)
