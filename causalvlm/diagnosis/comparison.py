@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, Shaped
 
 from causalvlm.diagnosis.levels import FEWEST_IMAGES
 from causalvlm.diagnosis.setting import Pictured
+from causalvlm.embeddings.table import logit_margins
 from causalvlm.intervals import Shift, difference_of_means, mean_shift
 from causalvlm.multiplicity import holm
 
@@ -42,19 +43,6 @@ class Comparison:
 
 Compared = Mapping[str, Mapping[str, Comparison]]
 """By factor and level."""
-
-
-def margins(logits: Logits, labels: Codes) -> Float[np.ndarray, " rows"]:
-    """Log odds of the true class against its strongest rival, l_y - max_{k != y} l_k.
-
-    Example:
-        >>> margins(np.array([[2.0, 1.0], [3.0, 0.5]]), np.array([0, 1])).tolist()
-        [1.0, -2.5]
-    """
-    rivals, rows = logits.astype(np.float64), np.arange(len(labels))
-    true = rivals[rows, labels]
-    rivals[rows, labels] = -np.inf
-    return true - rivals.max(axis=1)
 
 
 def compare_levels(
@@ -130,7 +118,7 @@ def corrected(compared: Compared) -> dict[str, dict[str, Comparison]]:
 
 def _changes(after: Logits, before: Logits, labels: Codes) -> tuple[Float[np.ndarray, " rows"], ...]:
     """From before to after, in margin and in being right, image by image."""
-    one, other = margins(after, labels), margins(before, labels)
+    one, other = logit_margins(after, labels), logit_margins(before, labels)
     return one - other, (one > 0).astype(float) - (other > 0).astype(float)
 
 

@@ -170,7 +170,8 @@ def _used(evidence: Evidence) -> Rung:
     if erasure is None:
         return Rung("unknown", "it cannot be set in these images, and the model's embeddings cannot be changed either")
     told = f"erasing its {erasure.rank} directions changes {percent(erasure.flips.value)} of answers"
-    if (evidence.adjusted.erasure or 1.0) < FALSE_ALARM_RATE and erasure.flips.low > NEGLIGIBLE_SHARE:
+    certain = evidence.adjusted.erasure is not None and evidence.adjusted.erasure < FALSE_ALARM_RATE
+    if certain and erasure.flips.low > NEGLIGIBLE_SHARE:
         return Rung("yes", f"{told}, random ones {percent(erasure.random_flips.value)}")
     return Rung("unknown", f"{told}, random ones {percent(erasure.random_flips.value)}; other traces of it may be used")
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 import cdc
-from causalvlm.embeddings.model import Model, Pictures
+from causalvlm.embeddings.model import Model, Pictures, encode_pictures, pixels_of
 
 AT_ONCE = 4096
 """Embeddings that are classified at once."""
@@ -70,7 +70,7 @@ def subject_of(adapter: cdc.Adapter, class_names: tuple[str, ...]) -> Subject:
     def of_pictures(pictures: Pictures) -> Said:
         if classifier.reads == "features":
             return of_features(encode(pictures))
-        return _said(classifier, _pixels(backbone, pictures))
+        return _said(classifier, pixels_of(backbone, pictures))
 
     reads_features = classifier.reads == "features"
     return Subject(adapter.card.method.name, of_pictures, of_features if reads_features else None, encode)
@@ -92,22 +92,6 @@ def subject_from(model: Model) -> Subject:
         return Said(logits[None], logits)
 
     return Subject(model.name, of_pictures, None, model.encode)
-
-
-@torch.no_grad()
-def encode_pictures(backbone: cdc.Backbone, pictures: Pictures) -> Features:
-    """Embeddings of pictures in memory.
-
-    Example:
-        >>> from PIL import Image
-        >>> encode_pictures(cdc.load_backbone("picto"), [Image.new("RGB", (64, 64))]).shape[0]
-        1
-    """
-    return backbone.encode_images(_pixels(backbone, pictures)).cpu().numpy()
-
-
-def _pixels(backbone: cdc.Backbone, pictures: Pictures) -> torch.Tensor:
-    return torch.stack([backbone.preprocess(picture.convert("RGB")) for picture in pictures]).to(backbone.device)
 
 
 @torch.no_grad()

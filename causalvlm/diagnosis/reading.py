@@ -7,8 +7,7 @@ from jaxtyping import Float
 from PIL import Image
 
 import cdc
-from causalvlm.diagnosis.opinions import encode_pictures
-from causalvlm.embeddings.model import Model, Pictures
+from causalvlm.embeddings.model import Model, Pictures, encode_pictures
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
 from cdc.progress import image_bar

@@ -12,7 +12,7 @@ from causalvlm.diagnosis.ladder import StatedEffect
 from causalvlm.embeddings.model import Model
 from causalvlm.intervals import Shift, paired_shares
 from causalvlm.phrases import difference, spoken
-from causalvlm.probes.erasure import fit_eraser
+from causalvlm.probes.erasure import fit_eraser, varies_within
 from causalvlm.probes.folds import assign_folds
 
 FOLDS = 5
@@ -86,8 +86,7 @@ def _erase(columns: Columns, name: str, paying: str, model: Model, rng: np.rando
     """LEACE within classes (Belrose et al., NeurIPS 2023), each fold erased by what was fitted on the others."""
     table, levels = columns.table, columns.factors[name].levels
     codes = np.unique(levels, return_inverse=True)[1]
-    one_level = all(len(np.unique(codes[table.labels == label])) == 1 for label in np.unique(table.labels))
-    if model.classify is None or one_level:
+    if model.classify is None or not varies_within(codes, table.labels):
         return None
     folds = assign_folds(table.features, codes, table.labels, folds=FOLDS, rng=rng)
     predicted = np.empty(len(table), dtype=np.int64)

@@ -62,10 +62,8 @@ def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> 
     def answer(pictures: Pictures) -> Float[np.ndarray, "rows classes"]:
         return adapter.predict(pictures, class_names).logits.cpu().numpy()
 
-    @torch.no_grad()
     def encode(pictures: Pictures) -> Float[np.ndarray, "rows dim"]:
-        pixels = torch.stack([backbone.preprocess(picture.convert("RGB")) for picture in pictures])
-        return backbone.encode_images(pixels).cpu().numpy()
+        return encode_pictures(backbone, pictures)
 
     @torch.no_grad()
     def classify(features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows classes"]:
@@ -86,6 +84,27 @@ def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> 
         name=adapter.card.method.name,
         backbone=backbone,
     )
+
+
+@torch.no_grad()
+def encode_pictures(backbone: cdc.Backbone, pictures: Pictures) -> Float[np.ndarray, "rows dim"]:
+    """Embeddings of pictures in memory.
+
+    Example:
+        >>> encode_pictures(cdc.load_backbone("picto"), [Image.new("RGB", (64, 64))]).shape[0]
+        1
+    """
+    return backbone.encode_images(pixels_of(backbone, pictures)).cpu().numpy()
+
+
+def pixels_of(backbone: cdc.Backbone, pictures: Pictures) -> Float[torch.Tensor, "rows 3 _ _"]:
+    """Pictures in memory as a backbone's preprocessing leaves them, on its device.
+
+    Example:
+        >>> pixels_of(cdc.load_backbone("picto"), [Image.new("RGB", (64, 64))]).shape[:2]
+        torch.Size([1, 3])
+    """
+    return torch.stack([backbone.preprocess(picture.convert("RGB")) for picture in pictures]).to(backbone.device)
 
 
 def model_from(probabilities: Probabilities, class_names: Sequence[str], *, name: str = "the model") -> Model:

@@ -4,7 +4,7 @@ Erasure asks less than setting the factor: it takes away what is linearly decoda
 are. It stands beside counterfactual pairs, and in for them where a factor cannot be set.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from sklearn.covariance import ledoit_wolf_shrinkage
 from threadpoolctl import threadpool_limits
 
+from causalvlm.embeddings.model import Classify
 from causalvlm.embeddings.table import logit_margins
 from causalvlm.errors import InputError
 from causalvlm.intervals import Estimate, Shift, mean_shift, wilson
@@ -33,9 +34,6 @@ FOLDS = 5
 
 NEGLIGIBLE = 1e-10
 """Singular values of the covariance between whitened features and levels below this are rounding."""
-
-Classify = Callable[[Float[np.ndarray, "rows dim"]], Float[np.ndarray, "rows classes"]]
-"""Log-probabilities of the classes, up to a constant per row, from embeddings: `Model.classify`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +95,16 @@ def fit_eraser(
     basis = space.basis(_one_hot(levels))
     basis = basis[:, basis.any(axis=0)]
     return Eraser(space.centre, space.colour @ basis, basis.T @ space.whiten)
+
+
+def varies_within(levels: Shaped[np.ndarray, " rows"], labels: Int[np.ndarray, " rows"]) -> bool:
+    """Whether some class occurs at several levels: else class and factor cannot be told apart.
+
+    Example:
+        >>> varies_within(np.array(["day", "night"]), np.array([0, 1]))
+        False
+    """
+    return any(len(np.unique(levels[labels == label])) > 1 for label in np.unique(labels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +241,7 @@ def erase_and_ask(
     rows = draw_evenly(labels, most, rng=rng)
     features, labels, levels = np.asarray(features[rows]), labels[rows], levels[rows]
     check_levels(levels, name=factor, folds=FOLDS)
-    if all(len(np.unique(levels[labels == label])) == 1 for label in np.unique(labels)):
+    if not varies_within(levels, labels):
         return None
     erasing = _Erasing.of(classify, features, labels, rng)
     one_hot = _one_hot(levels)

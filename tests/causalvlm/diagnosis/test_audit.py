@@ -12,10 +12,11 @@ import causalvlm
 import cdc
 from causalvlm.diagnosis.audit import audit
 from causalvlm.diagnosis.audit_words import to_markdown
-from causalvlm.diagnosis.comparison import compare_levels, margins
+from causalvlm.diagnosis.comparison import compare_levels
 from causalvlm.diagnosis.mediator import audit_mediator
 from causalvlm.diagnosis.verdicts import Measured, settle
 from causalvlm.embeddings.model import model_from
+from causalvlm.embeddings.table import logit_margins
 from causalvlm.errors import InputError
 from causalvlm.intervals import Shift
 
@@ -147,7 +148,7 @@ def test_compared_effects_are_differences_in_differences_by_class():
     before, after = rng.normal(size=(2, 200, 3))
     found = compare_levels(after, before, labels, levels, "day")["night"]
     for shift, score in (
-        (found.margin, margins(after, labels) - margins(before, labels)),
+        (found.margin, logit_margins(after, labels) - logit_margins(before, labels)),
         (found.accuracy, 1.0 * (after.argmax(1) == labels) - 1.0 * (before.argmax(1) == labels)),
     ):
         by_class = [
