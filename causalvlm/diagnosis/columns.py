@@ -105,8 +105,7 @@ def pixel_columns(
     looking = progress and "looking for a recurring mark"
     overlays = find_overlays(table.files, sizes=measured.sizes, progress=looking)
     values = {**measured.columns, MARK: np.where(overlays.shows, "yes", "no")}
-    _, images = np.unique(table.features, axis=0, return_inverse=True)
-    images, fewest = images.reshape(-1), max(FEWEST_IMAGES, folds)
+    images, fewest = table.images, max(FEWEST_IMAGES, folds)
     factors, left_out = dict(labelled_columns(table).factors), dict[str, str]()
     for name, column in values.items():
         absent = MEASURES[name].absent if name in MEASURES else ""

@@ -76,7 +76,7 @@ def cluster_columns(table: EmbeddingTable, *, most: int = MOST_CLUSTERS, folds: 
         array(['cluster 1', 'cluster 2'], dtype='<U9')
     """
     rng = generator(rng)
-    if len(np.unique(table.features, axis=0)) < FEWEST_CLUSTERED:
+    if table.images.max() + 1 < FEWEST_CLUSTERED:
         return Columns(
             table, {}, ((CLUSTER, f"fewer than {FEWEST_CLUSTERED} different images to look for clusters in"),)
         )
@@ -99,8 +99,7 @@ class _Found:
 def _columns(
     table: EmbeddingTable, found: Sequence[_Found], source: Origin, *, folds: int, rng: np.random.Generator
 ) -> Columns:
-    images = np.unique(table.features, axis=0, return_inverse=True)[1].reshape(-1)
-    fewest = max(FEWEST_IMAGES, folds)
+    images, fewest = table.images, max(FEWEST_IMAGES, folds)
     factors, left_out = dict[str, FactorColumn](), list[tuple[str, str]]()
     for one in found:
         name = f"{one.name} ({source})" if one.name in table.factors else one.name

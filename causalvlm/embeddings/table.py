@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -103,6 +104,11 @@ class EmbeddingTable:
             f"<EmbeddingTable of {len(self):,} images in {self.features.shape[1]} dimensions{made}: "
             f"{len(self.class_names)} classes, {factors}>"
         )
+
+    @cached_property
+    def images(self) -> Int[np.ndarray, " rows"]:
+        """Which different image each row shows, as an index: rows with equal features show the same."""
+        return np.unique(self.features, axis=0, return_inverse=True)[1].reshape(-1)
 
     @property
     def predicted(self) -> Int[np.ndarray, " rows"]:
