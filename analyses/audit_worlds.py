@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 import cdc
-from causalvlm.diagnosis.mediator import MediatorFindings, audit_mediator
-from causalvlm.diagnosis.verdicts import Verdict
+from causalvlm.diagnosis.audit.mediator import MediatorFindings, audit_mediator
+from causalvlm.diagnosis.audit.verdicts import Verdict
 from causalvlm.intervals import wilson
 from cdc.files import write_json
 

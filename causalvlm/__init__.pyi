@@ -2,8 +2,8 @@
 
 from .adaptation import adapt as adapt
 from .datasets import load_dataset as load_dataset
-from .diagnosis.audit import Audit as Audit
-from .diagnosis.audit import audit as audit
+from .diagnosis.audit.audit import Audit as Audit
+from .diagnosis.audit.audit import audit as audit
 from .diagnosis.diagnose import diagnose as diagnose
 from .diagnosis.result import Diagnosis as Diagnosis
 from .embeddings.encode import embed as embed

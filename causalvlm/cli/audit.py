@@ -25,7 +25,7 @@ from cdc.data.splits import LARGEST_SEED
 from cdc.files import in_use, write_bytes, write_json
 
 if TYPE_CHECKING:
-    from causalvlm.diagnosis.audit import Audit
+    from causalvlm.diagnosis.audit.audit import Audit
 
 RESULT, PAGE = "audit.json", "audit.md"
 
@@ -57,7 +57,7 @@ def audit(
     check_adapter(adapter)
     check_data(data, root)
     say_first(f"auditing {adapter} on {data}")
-    from causalvlm.diagnosis.audit import audit as compute
+    from causalvlm.diagnosis.audit.audit import audit as compute
 
     files = (out / RESULT, out / PAGE, *((json,) if json else ()))
     with in_use(out, writes=files, force=force):
@@ -77,7 +77,7 @@ def audit(
 
 
 def _write(found: "Audit", out: Path, *, seed: int, device: str, json: Path | None) -> None:
-    from causalvlm.diagnosis.audit_words import to_markdown
+    from causalvlm.diagnosis.audit.words import to_markdown
 
     record = {**found.to_record(), "seed": seed, "provenance": cdc.provenance(device)}
     # What exists was refused, or --force given, before the work began.

@@ -10,11 +10,11 @@ from PIL import Image, ImageEnhance
 
 import causalvlm
 import cdc
-from causalvlm.diagnosis.audit import audit
-from causalvlm.diagnosis.audit_words import to_markdown
-from causalvlm.diagnosis.comparison import compare_levels
-from causalvlm.diagnosis.mediator import audit_mediator
-from causalvlm.diagnosis.verdicts import Measured, settle
+from causalvlm.diagnosis.audit.audit import audit
+from causalvlm.diagnosis.audit.comparison import compare_levels
+from causalvlm.diagnosis.audit.mediator import audit_mediator
+from causalvlm.diagnosis.audit.verdicts import Measured, settle
+from causalvlm.diagnosis.audit.words import to_markdown
 from causalvlm.embeddings.model import model_from
 from causalvlm.embeddings.table import logit_margins
 from causalvlm.errors import InputError

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from causalvlm.diagnosis.audited import Audit, Leak
-from causalvlm.diagnosis.comparison import Comparison
-from causalvlm.diagnosis.verdicts import MEANING, Finding
+from causalvlm.diagnosis.audit.comparison import Comparison
+from causalvlm.diagnosis.audit.result import Audit, Leak
+from causalvlm.diagnosis.audit.verdicts import MEANING, Finding
 from causalvlm.multiplicity import FALSE_ALARM_RATE
 from causalvlm.phrases import INTERVAL, difference
 

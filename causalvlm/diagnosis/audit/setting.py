@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from causalvlm.diagnosis.arrays import FEWEST_IMAGES, centred
-from causalvlm.diagnosis.opinions import Said, Subject
-from causalvlm.diagnosis.verdicts import NEGLIGIBLE_SHIFT, Key, Measured
+from causalvlm.diagnosis.audit.arrays import FEWEST_IMAGES, centred
+from causalvlm.diagnosis.audit.opinions import Said, Subject
+from causalvlm.diagnosis.audit.verdicts import NEGLIGIBLE_SHIFT, Key, Measured
 from causalvlm.errors import InputError
 from causalvlm.intervals import Shift
 from causalvlm.probes.beyond import gain

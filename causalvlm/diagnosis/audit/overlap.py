@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from causalvlm.diagnosis.verdicts import Finding, Verdict
+from causalvlm.diagnosis.audit.verdicts import Finding, Verdict
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.cross_fitting import decoded
 from causalvlm.estimation.guards import LARGEST_AUC, SMALLEST_SHARE, WARN_AUC, WARN_SHARE

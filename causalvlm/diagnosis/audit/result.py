@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from causalvlm.diagnosis.comparison import Compared
-from causalvlm.diagnosis.verdicts import MEANING, Finding
+from causalvlm.diagnosis.audit.comparison import Compared
+from causalvlm.diagnosis.audit.verdicts import MEANING, Finding
 from causalvlm.markup import html_table
 
 NO_FACTOR = (
@@ -87,7 +87,7 @@ class Audit:
         return f"<Audit of {self.name} on {self.data}, {self.n:,} images: {said}>"
 
     def _repr_html_(self) -> str:
-        from causalvlm.diagnosis.audit_words import numbers
+        from causalvlm.diagnosis.audit.words import numbers
 
         rows = [(name, finding.verdict, numbers(finding), finding.reason) for name, finding in self.questions.items()]
         header = ("question", "verdict", "measured", "why")
@@ -107,7 +107,7 @@ class Audit:
     @property
     def summary(self) -> tuple[str, ...]:
         """The audit in a few plain sentences."""
-        from causalvlm.diagnosis.audit_words import summarize
+        from causalvlm.diagnosis.audit.words import summarize
 
         return summarize(self)
 

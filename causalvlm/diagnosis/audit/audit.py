@@ -10,16 +10,16 @@ from jaxtyping import Int
 
 import cdc
 from causalvlm.datasets import load_dataset
-from causalvlm.diagnosis.arrays import level_codes, prepare, whole
-from causalvlm.diagnosis.audited import Audit, Leak, worst
+from causalvlm.diagnosis.audit.arrays import level_codes, prepare, whole
+from causalvlm.diagnosis.audit.comparison import Compared, Comparison, compare_levels, compare_set, corrected
+from causalvlm.diagnosis.audit.mediator import MediatorFindings, assemble, measure
+from causalvlm.diagnosis.audit.opinions import Said, Subject, subject_from, subject_of
+from causalvlm.diagnosis.audit.overlap import measure_overlap
+from causalvlm.diagnosis.audit.reading import read_model
+from causalvlm.diagnosis.audit.result import Audit, Leak, worst
+from causalvlm.diagnosis.audit.setting import MOST_SET, Pictured, Setter, levels_of, measure_setting, picture
+from causalvlm.diagnosis.audit.verdicts import Finding, Key, Measured, settle
 from causalvlm.diagnosis.columns import Columns, FactorColumn, choose_reference, labelled_columns, pixel_columns
-from causalvlm.diagnosis.comparison import Compared, Comparison, compare_levels, compare_set, corrected
-from causalvlm.diagnosis.mediator import MediatorFindings, assemble, measure
-from causalvlm.diagnosis.opinions import Said, Subject, subject_from, subject_of
-from causalvlm.diagnosis.overlap import measure_overlap
-from causalvlm.diagnosis.reading import read_model
-from causalvlm.diagnosis.setting import MOST_SET, Pictured, Setter, levels_of, measure_setting, picture
-from causalvlm.diagnosis.verdicts import Finding, Key, Measured, settle
 from causalvlm.embeddings.encode import BackboneChoice, Data, embed
 from causalvlm.embeddings.model import Model
 from causalvlm.embeddings.table import EmbeddingTable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from causalvlm.diagnosis.arrays import (
+from causalvlm.diagnosis.audit.arrays import (
     MOST_COMPONENTS,
     MOST_EMBEDDED,
     ROWS_TAKEN_OUT,
@@ -24,8 +24,8 @@ from causalvlm.diagnosis.arrays import (
     readable,
     whole,
 )
-from causalvlm.diagnosis.overlap import measure_overlap
-from causalvlm.diagnosis.verdicts import NEGLIGIBLE_BITS, Finding, Key, Measured, settle, weakest
+from causalvlm.diagnosis.audit.overlap import measure_overlap
+from causalvlm.diagnosis.audit.verdicts import NEGLIGIBLE_BITS, Finding, Key, Measured, settle, weakest
 from causalvlm.intervals import Shift
 from causalvlm.probes.beyond import Base, gain, left_over, planted_bits, read_base
 from causalvlm.probes.ridge import cross_fit

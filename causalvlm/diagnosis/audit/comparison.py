@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from causalvlm.diagnosis.audit.setting import Pictured
 from causalvlm.diagnosis.levels import FEWEST_IMAGES
-from causalvlm.diagnosis.setting import Pictured
 from causalvlm.embeddings.table import logit_margins
 from causalvlm.intervals import Shift, difference_of_means, mean_shift
 from causalvlm.multiplicity import holm
