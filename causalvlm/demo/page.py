@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from causalvlm.demo.figures import draw_base_to_new, draw_effects, draw_factors, draw_levels, draw_regimes
+from causalvlm.demo.figures import draw_effects, draw_regimes
 from causalvlm.demo.results import DemoResult
-from causalvlm.demo.settings import DemoSettings
+from causalvlm.demo.settings import MENDED, MODEL, DemoSettings
 from causalvlm.demo.study import PREDICTION, STUDIED, Pictures
 from causalvlm.demo.wording import OUTCOMES, tell
 from causalvlm.figures.graph import draw_graph
@@ -23,12 +23,12 @@ from causalvlm.report.write import fill_template
 from causalvlm.worlds.picto.assets import ATTRIBUTION
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.scene import render
-from causalvlm.worlds.picto.scm import CONFOUNDED, PictoSample
+from causalvlm.worlds.picto.scm import PictoSample
 
 PIXELS = 96
 """Side of a picture in the report; the model sees smaller ones."""
 
-CONCEPTS, EACH, PAIRS = 4, 3, 6
+CONCEPTS, EACH, PAIRS = 4, 2, 4
 """Concepts in the contact strip, pictures of each in a regime, and counterfactual pairs."""
 
 SHOWN_FACTOR = "background_colour"
@@ -69,13 +69,10 @@ def to_page(result: DemoResult, pictures: Pictures, settings: DemoSettings, prov
         provenance: more to print, such as versions and device.
     """
     sample = pictures.samples[STUDIED]
-    factors = {factor.factor: factor for factor in result.diagnosis.factors}
     pairs, changed = _pairs(pictures)
     estimand = identify(sample.world.graph(), treatment=SHOWN_FACTOR, outcome=PREDICTION)
     drawings = {
         "regimes": draw_regimes(result.regimes),
-        "factors": draw_factors(result.diagnosis),
-        "levels": draw_levels([factors[name] for name in CONFOUNDED if name in factors]),
         "graph": draw_graph(
             sample.world.graph(uncaused=False), treatment=SHOWN_FACTOR, outcome=PREDICTION, estimand=estimand
         ),
@@ -84,7 +81,6 @@ def to_page(result: DemoResult, pictures: Pictures, settings: DemoSettings, prov
             for outcome in OUTCOMES
             if any(effect.outcome == outcome for effect in result.effects)
         },
-        "base_to_new": draw_base_to_new(result.adaptation),
     }
     values: dict[str, object] = {
         "story": tell(result),
@@ -93,6 +89,7 @@ def to_page(result: DemoResult, pictures: Pictures, settings: DemoSettings, prov
         "strip": _strip(pictures.samples),
         "pairs": pairs,
         "changed": changed,
+        "models": (MODEL, MENDED),
         "shown": (spoken(SHOWN_FACTOR), FACTORS[SHOWN_FACTOR][0], FACTORS[SHOWN_FACTOR][-1]),
         "drawings": {name: picture_source(to_bytes(figure)) for name, figure in drawings.items()},
         "estimand": estimand.text(),

@@ -111,14 +111,16 @@ class Adaptation:
         adapted: scores after.
         base_shift: change on the same base-class pictures, with its interval.
         new_shift: change on the same new-class pictures, with its interval.
+        regime_shifts: change on the same pictures of every regime, all concepts, trained on downstream pictures of all.
         counts: classes and test pictures of each half, and shots.
-        seconds: of training on cached views.
+        seconds: of both trainings, on cached views.
     """
 
     zero_shot: HalfScores
     adapted: HalfScores
     base_shift: Estimate
     new_shift: Estimate
+    regime_shifts: Mapping[str, Estimate]
     counts: Mapping[str, int]
     seconds: float
 
@@ -134,7 +136,7 @@ class DemoResult:
     adaptation: Adaptation
 
     def accuracy(self, model: str, regime: str) -> RegimeAccuracy:
-        """The entry of one model and regime."""
+        """The entry of one model in one regime."""
         return next(entry for entry in self.regimes if (entry.model, entry.regime) == (model, regime))
 
     def to_record(self) -> dict[str, Any]:
@@ -142,7 +144,11 @@ class DemoResult:
         return {
             "zero_shot": self.adaptation.zero_shot.to_record(),
             "adapted": self.adaptation.adapted.to_record(),
-            "shifts": {"base": asdict(self.adaptation.base_shift), "new": asdict(self.adaptation.new_shift)},
+            "shifts": {
+                "base": asdict(self.adaptation.base_shift),
+                "new": asdict(self.adaptation.new_shift),
+                **{regime: asdict(shift) for regime, shift in self.adaptation.regime_shifts.items()},
+            },
             "counts": dict(self.adaptation.counts),
             "effects": [effect.to_record() for effect in self.effects],
             "refused": [asdict(refusal) for refusal in self.refused],

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-MODEL, CONTROL = "picto", "picto-unconfounded"
-"""The bundled model, and the same model trained without confounding."""
+MODEL, CONTROL, MENDED = "picto", "picto-unconfounded", "picto with CDC"
+"""The bundled model, the same model trained without confounding, and the first after adaptation."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class DemoSettings:
         observed: pictures that effects are estimated from.
         probed: of these, pictures that factors are read from.
         pairs: of re-rendered pictures behind each true effect.
-        shots: training pictures per class of the adaptation.
-        epochs: of the adaptation; None is the method's own number.
+        shots: training pictures per class of the adaptations.
+        epochs: of the adaptations; None is the method's own number.
         seed: of every draw.
 
     Example:
@@ -28,9 +28,9 @@ class DemoSettings:
 
     collection: str = "mammals"
     pictures: int = 2000
-    observed: int = 8000
-    probed: int = 1500
-    pairs: int = 1500
+    observed: int = 4000
+    probed: int = 1000
+    pairs: int = 800
     shots: int = 16
     epochs: int | None = None
     seed: int = 1

@@ -6,16 +6,25 @@ from typing import get_args
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float, Int
 
 import cdc
 from causalvlm.adaptation import adapt, load_dataset
 from causalvlm.demo.answers import Model, load_model
-from causalvlm.demo.results import Adaptation, DemoEffect, DemoResult, HalfScores, Outcome, RefusedEffect
-from causalvlm.demo.results import RegimeAccuracy as Accuracy
-from causalvlm.demo.settings import CONTROL, MODEL, DemoSettings
+from causalvlm.demo.results import (
+    Adaptation,
+    DemoEffect,
+    DemoResult,
+    HalfScores,
+    Outcome,
+    RefusedEffect,
+    RegimeAccuracy,
+)
+from causalvlm.demo.settings import CONTROL, MENDED, MODEL, DemoSettings
 from causalvlm.diagnosis.diagnose import diagnose
 from causalvlm.diagnosis.result import Diagnosis
+from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.identification.estimands import BackDoor
@@ -36,6 +45,9 @@ QUESTIONS: tuple[tuple[str, Outcome], ...] = (
 """The confounded factors, and one without a cause for comparison; each from its first level to its last."""
 
 PREDICTION = "Y_hat"
+
+Right = Bool[np.ndarray, " rows"]
+"""Whether each picture is named right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,24 +85,37 @@ def run_study(settings: DemoSettings) -> tuple[DemoResult, Pictures]:
     worlds = {regime: PictoWorld((settings.collection,), regime) for regime in REGIMES}
     model, control = (load_model(name, settings.collection) for name in (MODEL, CONTROL))
     samples = {regime: world.sample(settings.pictures, rng=rng) for regime, world in worlds.items()}
-    regimes = tuple(_accuracy(which, samples[regime]) for which in (model, control) for regime in REGIMES)
+    read, twin = (_read(which, samples) for which in (model, control))
     observed = worlds[STUDIED].sample(settings.observed, rng=rng)
     diagnosis, named = _observe(model, observed, probed=settings.probed, rng=rng)
     effects = [_effect(question, observed, named, model, settings) for question in QUESTIONS]
+    adaptation, mended = _adapt(model, read, settings)
+    right = {MODEL: _correct(read), MENDED: mended, CONTROL: _correct(twin)}
     result = DemoResult(
-        regimes=regimes,
+        regimes=tuple(
+            _accuracy(name, regime, which) for name, all_of in right.items() for regime, which in all_of.items()
+        ),
         diagnosis=diagnosis,
         effects=tuple(effect for effect in effects if isinstance(effect, DemoEffect)),
         refused=tuple(effect for effect in effects if isinstance(effect, RefusedEffect)),
-        adaptation=_adapt(model, settings),
+        adaptation=adaptation,
     )
     return result, Pictures(model, samples)
 
 
-def _accuracy(model: Model, sample: PictoSample) -> Accuracy:
-    table = model.table(sample, progress=f"{model.name} reads {sample.world.regime} pictures")
-    share = wilson(float(table.correct.mean()), len(sample))
-    return Accuracy(model.name, sample.world.regime, len(sample), share)
+def _read(model: Model, samples: Mapping[str, PictoSample]) -> dict[str, EmbeddingTable]:
+    return {
+        regime: model.table(sample, progress=f"{model.name} reads {regime} pictures")
+        for regime, sample in samples.items()
+    }
+
+
+def _correct(tables: Mapping[str, EmbeddingTable]) -> dict[str, Right]:
+    return {regime: table.correct for regime, table in tables.items()}
+
+
+def _accuracy(model: str, regime: str, right: Right) -> RegimeAccuracy:
+    return RegimeAccuracy(model, regime, len(right), wilson(float(right.mean()), len(right)))
 
 
 def _observe(
@@ -98,14 +123,8 @@ def _observe(
 ) -> tuple[Diagnosis, Int[np.ndarray, " rows"]]:
     """A diagnosis on the first pictures, and the concept named on each of all pictures."""
     table = model.table(observed, progress=f"{model.name} reads pictures to study")
-    first = replace(
-        table,
-        features=table.features[:probed],
-        logits=table.logits[:probed],
-        labels=table.labels[:probed],
-        factors={name: column[:probed] for name, column in table.factors.items()},
-    )
     reference = {factor: levels[0] for factor, levels in FACTORS.items()}
+    first = table.take(np.arange(min(probed, len(table))))
     return diagnose(first, reference=reference, causes=False, rng=rng), table.predicted
 
 
@@ -175,28 +194,45 @@ def _naive(table: pd.DataFrame, factor: str, treated: str, control: str) -> floa
     return float(outcome[level == treated].mean() - outcome[level == control].mean())
 
 
-def _adapt(model: Model, settings: DemoSettings) -> Adaptation:
+def _adapt(
+    model: Model, read: Mapping[str, EmbeddingTable], settings: DemoSettings
+) -> tuple[Adaptation, dict[str, Right]]:
+    """CDC trained on the base classes and tested on both halves; and trained on all, and tested in every regime."""
     data = load_dataset(f"picto/{settings.collection}")
     backbone = model.reader.adapter.backbone
     training = cdc.default_training(backbone.name)
     if settings.epochs is not None:
         training = replace(training, epochs=settings.epochs)
     fit = cdc.FitSettings(training=training)
-    adapter = adapt(data, "cdc", backbone, shots=settings.shots, seed=settings.seed, classes="base", settings=fit)
+    based, whole = (
+        adapt(data, "cdc", backbone, shots=settings.shots, seed=settings.seed, classes=part, settings=fit)
+        for part in ("base", "all")
+    )
     plain = adapt(data, "zero-shot", backbone)
     halves = {half: cdc.select_classes(data, half) for half in ("base", "new")}
-    right = {half: (_right(plain, part), _right(adapter, part)) for half, part in halves.items()}
+    right = {half: (_right(plain, part), _right(based, part)) for half, part in halves.items()}
     shifts = {half: mean_interval(after - before) for half, (before, after) in right.items()}
     zero, after = (HalfScores(*(float(right[half][which].mean()) for half in halves)) for which in (0, 1))
     counts = {f"{half}_classes": len(part.class_names) for half, part in halves.items()}
     counts |= {f"{half}_pictures": len(part.test) for half, part in halves.items()} | {"shots": settings.shots}
-    return Adaptation(
-        zero,
-        after,
-        shifts["base"],
-        shifts["new"],
-        counts,
-        adapter.card.training.seconds if adapter.card.training else 0.0,
+    classify = whole.classifier(model.reader.class_names)
+    mended = {
+        regime: classify(torch.tensor(table.features, device=backbone.device)).labels.cpu().numpy() == table.labels
+        for regime, table in read.items()
+    }
+    return (
+        Adaptation(
+            zero_shot=zero,
+            adapted=after,
+            base_shift=shifts["base"],
+            new_shift=shifts["new"],
+            regime_shifts={
+                regime: mean_interval(mended[regime].astype(float) - table.correct) for regime, table in read.items()
+            },
+            counts=counts,
+            seconds=sum(one.card.training.seconds for one in (based, whole) if one.card.training),
+        ),
+        mended,
     )
 
 

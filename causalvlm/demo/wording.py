@@ -24,7 +24,7 @@ def tell(result: DemoResult) -> tuple[str, ...]:
         tell_drop(there[0], moved[0], there[1], moved[1]),
         tell_factors(result.diagnosis),
         tell_effects(result.effects, result.refused),
-        tell_adaptation(result.adaptation),
+        tell_adaptation(result.adaptation, newcombe(moved[0].accuracy, there[0].accuracy)),
     )
 
 
@@ -102,19 +102,28 @@ def _pull(effect: DemoEffect) -> str:
     return f"{what} {'more' if effect.true.value > 0 else 'less'} often, by {size}."
 
 
-def tell_adaptation(adaptation: Adaptation) -> str:
-    """What CDC changes on classes that it was trained on, and on those it was not."""
-    before, after = adaptation.zero_shot, adaptation.adapted
+def tell_adaptation(adaptation: Adaptation, drop: Estimate) -> str:
+    """What CDC gives back of the drop, what that costs at home, and what it does on classes of which it saw nothing.
+
+    Args:
+        adaptation: what was measured.
+        drop: of the model itself, from pictures as in pre-training to shifted ones; below zero if it is one.
+    """
+    moved, home = adaptation.regime_shifts["shifted"], adaptation.regime_shifts["pretraining"]
+    back = ""
+    if moved.low > 0 and drop.high < 0:
+        back = f", {100 * moved.value:.1f} of the {-100 * drop.value:.1f} points that the model loses there"
     halves = ", ".join(
         f"on {half} classes {_verb(shift)} ({100 * old:.1f} to {100 * new:.1f} %)"
         for half, shift, old, new in (
-            ("base", adaptation.base_shift, before.base, after.base),
-            ("new", adaptation.new_shift, before.new, after.new),
+            ("base", adaptation.base_shift, adaptation.zero_shot.base, adaptation.adapted.base),
+            ("new", adaptation.new_shift, adaptation.zero_shot.new, adaptation.adapted.new),
         )
     )
     return (
-        f"CDC with {adaptation.counts['shots']} pictures of each base class: accuracy {halves}; the harmonic mean goes "
-        f"from {100 * before.harmonic_mean:.1f} to {100 * after.harmonic_mean:.1f} %."
+        f"CDC, trained on {adaptation.counts['shots']} downstream pictures of each concept, on shifted ones: "
+        f"{_points(moved)} named right{back}; on pictures as in pre-training: {_points(home)}. Trained on the base "
+        f"classes alone, accuracy {halves}."
     )
 
 

@@ -13,6 +13,7 @@ from causalvlm.diagnosis.association import associate
 from causalvlm.diagnosis.causes import Causes, correct_causes, find_causes
 from causalvlm.diagnosis.columns import (
     FEWEST_IMAGES,
+    PROBED_IMAGES,
     Columns,
     FactorColumn,
     choose_reference,
@@ -36,6 +37,7 @@ from causalvlm.graphs.graph import CausalGraph
 from causalvlm.intervals import wilson
 from causalvlm.multiplicity import holm
 from causalvlm.probes.linear import fit_probe
+from causalvlm.probes.sampling import sample_rows
 from causalvlm.randomness import Rng, generator
 from cdc.progress import image_bar
 
@@ -59,6 +61,7 @@ def diagnose(
     """Ask of every factor: is it decodable, used, confounded with the class, what is its effect, does that survive?
 
     The answers are the rungs of each factor's ladder. Beside them stand accuracy and margin at every level and class.
+    Levels are compared on all images; probes read at most 5,000 of them, each level with its share.
 
     Args:
         data: an embedding table, or images to embed: a data set with factors, its name, a folder or a CSV file.
@@ -278,7 +281,10 @@ def _diagnose_factor(
     folds: int,
     rng: np.random.Generator,
 ) -> FactorDiagnosis:
-    rows = slice(None) if column.probed is None else column.probed
+    rows = column.probed
+    if rows is None:
+        rows = sample_rows(column.levels, table.images, most=PROBED_IMAGES, fewest=max(FEWEST_IMAGES, folds), rng=rng)
+    rows = np.arange(len(table)) if rows is None else rows
     probe = fit_probe(table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng)
     at = {level: answers.where(column.levels == level) for level in probe.levels}
     base = at.pop(reference)

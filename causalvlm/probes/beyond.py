@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
 from causalvlm.intervals import Shift, mean_interval
-from causalvlm.probes.ridge import STRENGTHS, centre_and_scale, fit_weights, log_frequencies, standardise
+from causalvlm.probes.ridge import STRENGTHS, centre_and_scale, fit_path, log_frequencies, standardise
 
 LARGEST_LOG_SCALE = 5.0
 """A start is scaled by a factor between e^-5 and e^5, fitted on the training rows."""
@@ -223,12 +223,8 @@ class _First:
         frequencies = log_frequencies(np.bincount(seen, minlength=self.levels)[None].astype(float))
         offsets = self._scale(~held, frequencies) * self.start + frequencies
         inputs = standardise(self.base, *centre_and_scale(self.base[~held]))
-        weights = np.zeros((inputs.shape[1], self.levels))
-        predicted: list[Part] = []
-        for strength in strengths:  # from strong to weak penalty, each from where the one before ended
-            weights = fit_weights(inputs[~held], seen, offsets[~held], strength, start=weights)
-            predicted.append(log_softmax(inputs[held] @ weights + offsets[held], axis=1))
-        return predicted
+        path = fit_path(inputs[~held], seen, offsets[~held], strengths)
+        return [log_softmax(inputs[held] @ weights + offsets[held], axis=1) for weights in path]
 
     def _scale(self, train: Bool[np.ndarray, " rows"], frequencies: Part) -> float:
         """The factor of the start under which the training rows are least surprising (a temperature)."""
@@ -284,9 +280,5 @@ def _path(
     held: Bool[np.ndarray, " rows"],
     strengths: tuple[float, ...],
 ) -> list[Part]:
-    weights = np.zeros((inputs.shape[1], offsets.shape[1]))
-    predicted: list[Part] = []
-    for strength in strengths:
-        weights = fit_weights(inputs[train], codes[train], offsets[train], strength, start=weights)
-        predicted.append(log_softmax(inputs[held] @ weights + offsets[held], axis=1))
-    return predicted
+    path = fit_path(inputs[train], codes[train], offsets[train], strengths)
+    return [log_softmax(inputs[held] @ weights + offsets[held], axis=1) for weights in path]

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from causalvlm.intervals import Estimate, Shift, clustered_share, clustered_shift, mean_shift, wilson
 from causalvlm.probes.folds import assign_folds
 from causalvlm.probes.linear import prepare
-from causalvlm.probes.ridge import CrossFit, cross_fit, fit_weights, predict_held_out
+from causalvlm.probes.ridge import CrossFit, cross_fit, fit_path, fit_weights, predict_held_out
 from causalvlm.probes.sampling import sample_rows
 from causalvlm.randomness import Rng, generator
 
@@ -187,9 +187,8 @@ def _choose(
 ) -> tuple[float, Float[np.ndarray, "_ _"]] | None:
     """The strength with the largest likelihood of the checked rows, and its weights; None if no part is better."""
     best, found = float(_true(start[check], codes[check]).mean()), None
-    weights = np.zeros((inputs.shape[1], start.shape[1]))
-    for strength in STRENGTHS:
-        weights = fit_weights(inputs[train], codes[train], start[train], strength, start=weights)
+    path = fit_path(inputs[train], codes[train], start[train], STRENGTHS)
+    for strength, weights in zip(STRENGTHS, path, strict=True):
         predicted = log_softmax(inputs[check] @ weights + start[check], axis=1)
         likelihood = float(_true(predicted, codes[check]).mean())
         if likelihood > best:

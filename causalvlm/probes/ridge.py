@@ -1,6 +1,7 @@
 """Multinomial ridge regression that starts from known frequencies, cross-fitted."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,12 +149,37 @@ def predict_held_out(
     counts = np.zeros((int(groups.max()) + 1, int(codes.max()) + 1))
     np.add.at(counts, (groups[~held_out], codes[~held_out]), 1)
     frequencies = log_frequencies(counts)[groups]
-    weights = np.zeros((inputs.shape[1], counts.shape[1]))
-    predicted: list[Float[np.ndarray, "_ _"]] = []
-    for strength in strengths:  # from strong to weak penalty, each from where the one before ended
-        weights = fit_weights(inputs[~held_out], codes[~held_out], frequencies[~held_out], strength, start=weights)
-        predicted.append(log_softmax(inputs[held_out] @ weights + frequencies[held_out], axis=1))
-    return predicted, frequencies[held_out]
+    path = fit_path(inputs[~held_out], codes[~held_out], frequencies[~held_out], strengths)
+    shown, start = inputs[held_out], frequencies[held_out]
+    return [log_softmax(shown @ weights + start, axis=1) for weights in path], start
+
+
+def fit_path(
+    inputs: Float[np.ndarray, "rows dim"],
+    codes: Int[np.ndarray, " rows"],
+    offsets: Float[np.ndarray, "rows _"],
+    strengths: Sequence[float],
+) -> list[Float[np.ndarray, "dim _"]]:
+    """The weights of `fit_weights` at every strength, each sought from where the one before ended.
+
+    Args:
+        inputs: features with a column of ones.
+        codes: level of each row, as an index.
+        offsets: log-probabilities that the weights add to.
+        strengths: inverse penalties C, from small to large.
+
+    Example:
+        >>> inputs, codes = np.array([[1.0], [-1.0]]), np.array([1, 0])
+        >>> [weights[0].round(2).tolist() for weights in fit_path(inputs, codes, np.zeros((2, 2)), (0.1, 1.0))]
+        [[-0.09, 0.09], [-0.52, 0.52]]
+    """
+    gram = inputs.T @ inputs
+    path: list[Float[np.ndarray, "dim _"]] = []
+    weights = np.zeros((inputs.shape[1], offsets.shape[1]))
+    for strength in strengths:
+        weights = fit_weights(inputs, codes, offsets, strength, start=weights, gram=gram)
+        path.append(weights)
+    return path
 
 
 def fit_weights(
@@ -163,10 +189,19 @@ def fit_weights(
     strength: float,
     *,
     start: Float[np.ndarray, "dim _"],
+    gram: Float[np.ndarray, "dim dim"] | None = None,
 ) -> Float[np.ndarray, "dim _"]:
     """Weights W that maximise sum log softmax(inputs W + offsets)[codes] - |W|^2 / (2 strength).
 
     Multinomial ridge regression as in scikit-learn (`strength` is its C), with the offsets that it does not take.
+
+    Args:
+        inputs: features with a column of ones.
+        codes: level of each row, as an index.
+        offsets: log-probabilities that the weights add to.
+        strength: inverse penalty C.
+        start: where the search begins.
+        gram: ``inputs.T @ inputs``, if it is known: it takes as long as ten steps of the search.
 
     Example:
         >>> inputs, codes = np.array([[1.0], [-1.0]]), np.array([1, 0])
@@ -177,7 +212,8 @@ def fit_weights(
     # Coordinates in which the objective is nearly round: features of an embedding go together, and L-BFGS would take
     # hundreds of steps where it now takes ten. A level's share p gives curvature p (1 - p).
     share = target.mean(axis=0)
-    curvature = float((share * (1 - share)).mean()) * inputs.T @ inputs + np.eye(inputs.shape[1]) / strength
+    gram = inputs.T @ inputs if gram is None else gram
+    curvature = float((share * (1 - share)).mean()) * gram + np.eye(inputs.shape[1]) / strength
     root = np.linalg.cholesky(curvature)
     to_weights = solve_triangular(root.T, np.eye(len(root)))
 
