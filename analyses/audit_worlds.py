@@ -147,10 +147,23 @@ def main(wanted: Sequence[str], *, smoke: bool, workers: int) -> None:
             else:
                 draw_more(name, pool)
                 print(name, flush=True)
-    complete = {name: every for name in WORLDS if len(every := read_draws(name)) == DRAWS}
-    if not smoke and complete:
-        rows = [row for name, every in complete.items() for row in shares(name, every)]
-        write_json(RESULTS, {"draws": DRAWS, "rows": ROWS, "worlds": rows, "provenance": cdc.provenance()})
+    if not smoke:
+        write_json(RESULTS, collect())
+
+
+def collect() -> dict[str, object]:
+    """The rows of every world and where they come from: its draws if all are here, else as they were written before."""
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"worlds": [], "provenance": {}}
+    rows: list[dict[str, object]] = []
+    provenance: dict[str, object] = before["provenance"]
+    for name in WORLDS:
+        every = read_draws(name)
+        if len(every) == DRAWS:
+            rows += shares(name, every)
+            provenance[name] = cdc.provenance()
+        else:
+            rows += [row for row in before["worlds"] if row["world"] == name]
+    return {"draws": DRAWS, "rows": ROWS, "worlds": rows, "provenance": provenance}
 
 
 if __name__ == "__main__":
