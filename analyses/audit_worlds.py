@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -153,9 +154,9 @@ def main(wanted: Sequence[str], *, smoke: bool, workers: int) -> None:
 
 def collect() -> dict[str, object]:
     """The rows of every world and where they come from: its draws if all are here, else as they were written before."""
-    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"worlds": [], "provenance": {}}
+    before: dict[str, Any] = json.loads(RESULTS.read_text())
     rows: list[dict[str, object]] = []
-    provenance: dict[str, object] = before["provenance"]
+    provenance = before["provenance"]
     for name in WORLDS:
         every = read_draws(name)
         if len(every) == DRAWS:
