@@ -32,8 +32,9 @@ help:  ## list the commands
 demo: .venv/.installed  ## install, then the whole story offline on the bundled model, ending in a report
 	$(BIN)/causalvlm demo --out out/demo --force
 
+# A process a core, one thread each; the tests of a file stay together, for they share what is slow to make.
 test: .venv/.installed  ## install everything, then run the tests; make test ARGS="-k fusion" runs some
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 quick: .venv/.installed  ## the tests that take milliseconds, in less than a minute
 	$(BIN)/python -m pytest $(QUICK) $(ARGS)
