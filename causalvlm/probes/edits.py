@@ -111,7 +111,7 @@ def set_factor(name: str, picture: Image.Image, *, now: Value, target: Value, rn
         >>> grey = Image.new("RGB", (64, 64), (100, 100, 100))
         >>> edited, found = set_factor("brightness", grey, now=100 / 255, target=0.6, rng=0)
         >>> edited.getpixel((0, 0)), round(found, 2)
-        ((152, 152, 152), 0.6)
+        ((153, 153, 153), 0.6)
     """
     if name not in SETTERS:
         raise InputError(f"a factor that is set must be one of {', '.join(SETTERS)}; received {name!r}. Name one.")
@@ -151,15 +151,19 @@ def _tune(
 
 def _set_brightness(picture: Image.Image, goal: Goal) -> Image.Image:
     histogram, target, most = histogram_of(picture), 255 * float(goal.target), np.log(MOST_GAMMA)
+    plain = np.tile(TONES, (3, 1))
+    now = brightness_of(plain, histogram)
+    if target < now:
+        return draw_curves(picture, plain * (target / now))
 
     def curves_at(strength: float) -> Curves:
         return gamma_curves(np.exp(-strength))
 
-    strength = solve(lambda strength: brightness_of(curves_at(strength), histogram), target, -most, most)
-    curves, veil = curves_at(strength), 255.0 * (strength > 0)
+    strength = solve(lambda strength: brightness_of(curves_at(strength), histogram), target, 0.0, most)
+    curves = curves_at(strength)
     reached = brightness_of(curves, histogram)
-    opacity = (target - reached) / (veil - reached) if abs(strength) == most else 0.0
-    return draw_curves(picture, curves + opacity * (veil - curves))
+    veil = (target - reached) / (255.0 - reached) if strength == most else 0.0
+    return draw_curves(picture, curves + veil * (255.0 - curves))
 
 
 def _set_contrast(picture: Image.Image, goal: Goal) -> Image.Image:
@@ -268,7 +272,9 @@ def _set_jpeg(picture: Image.Image, goal: Goal) -> Image.Image:
 
 SETTERS: Mapping[str, Setter] = {
     "brightness": Setter(
-        "a gamma curve, for black and white beyond it a veil; contrast and saturation change along", _set_brightness
+        "darker as by less light: tones times a gain; brighter by a gamma curve, beyond it a white veil; contrast changes "
+        "along, with a gamma curve saturation too",
+        _set_brightness,
     ),
     "contrast": Setter("tones stretched around the mean luma, which is kept; saturation changes along", _set_contrast),
     "saturation": Setter(
