@@ -66,6 +66,13 @@ def diagnose(
             "Y_hat for the answer; by default the paper's."
         ),
     ] = None,
+    description: Annotated[
+        str | None,
+        typer.Option(
+            help="An image in words, for a zero-shot model: 'a {domain} of a {class}', with names of labelled factors; "
+            "by default the prompt and their levels."
+        ),
+    ] = None,
     causes: Annotated[
         bool,
         typer.Option(
@@ -121,6 +128,7 @@ def diagnose(
             pixels=pixels,
             concepts=concepts,
             graph=known,
+            description=description,
             causes=causes,
             folds=folds,
             rng=np.random.default_rng(seed),

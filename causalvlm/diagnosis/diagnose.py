@@ -21,8 +21,10 @@ from causalvlm.diagnosis.columns import (
     pixel_columns,
 )
 from causalvlm.diagnosis.evidence import AdjustedPValues, Evidence
+from causalvlm.diagnosis.front_door import ask_front_door
 from causalvlm.diagnosis.ladder import StatedEffect
 from causalvlm.diagnosis.levels import Answers, diagnose_cell, diagnose_level
+from causalvlm.diagnosis.misalignment import Misalignment, ask_misalignment, words_of
 from causalvlm.diagnosis.remedies import find_remedies
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.settings import Setting
@@ -51,6 +53,7 @@ def diagnose(
     concepts: bool = False,
     graph: CausalGraph | None = None,
     settings: Mapping[str, Setting] | None = None,
+    description: str | None = None,
     causes: bool = True,
     folds: int = 5,
     rng: Rng = 0,
@@ -75,7 +78,10 @@ def diagnose(
             default the paper's, `data_graph`.
         settings: how factors are set in the images, by name, beside those that are known: factors measured from pixels
             are set by editing, those of Picto by drawing again.
-        causes: set the factors, erase what cannot be set, estimate their effects and try to refute them: the slow part.
+        description: of an image, for a zero-shot model: what it matches beside its class, such as ``"a {style} of a
+            {class}"``; by default the prompt and the levels of the labelled factors that are words.
+        causes: set the factors, erase what cannot be set, estimate their effects and try to refute them, and ask what
+            the image does to its label through S: the slow part.
         folds: of the probes.
         rng: deals images into folds and draws those that factors are set in; or a seed.
         progress: show bars, on a terminal.
@@ -134,7 +140,20 @@ def diagnose(
         independencies=found.independencies if found else (),
         worst=find_worst(columns, {one.factor: one.cells for one in factors}),
         remedies=find_remedies(columns, _costly(factors), model, rng=rng) if causes else (),
+        front_door=ask_front_door(columns, model, rng=rng) if causes else None,
+        misalignment=_misalignment(table, model, description, rng) if causes else None,
     )
+
+
+def _misalignment(
+    table: EmbeddingTable, model: Model | None, description: str | None, rng: np.random.Generator
+) -> Misalignment | None:
+    """Asked of zero-shot models alone: what an adapter has learnt is no prompt that says what it asks for."""
+    described = description is not None or words_of(table.factors)[0]
+    several = len(np.unique(table.labels)) > 1
+    if model is None or model.backbone is None or model.reword is None or not described or not several:
+        return None
+    return ask_misalignment(table, model.backbone, description=description, rng=rng)
 
 
 def _costly(factors: Sequence[FactorDiagnosis]) -> dict[str, StatedEffect]:
