@@ -80,6 +80,13 @@ def diagnose(
             help="Set factors in the images or erase them, estimate their effects and try to refute them.",
         ),
     ] = True,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD",
+            help="Train this method on some of the images as a remedy, and judge it on the others; repeat the option.",
+        ),
+    ] = None,
     concepts: Annotated[
         bool, typer.Option("--concepts", help="Ask about concepts in words too, as the model itself sees them.")
     ] = False,
@@ -130,6 +137,7 @@ def diagnose(
             graph=known,
             description=description,
             causes=causes,
+            train=tuple(train or ()),
             folds=folds,
             rng=np.random.default_rng(seed),
             progress=True,

@@ -25,9 +25,10 @@ from causalvlm.diagnosis.front_door import ask_front_door
 from causalvlm.diagnosis.ladder import StatedEffect
 from causalvlm.diagnosis.levels import Answers, diagnose_cell, diagnose_level
 from causalvlm.diagnosis.misalignment import Misalignment, ask_misalignment, words_of
-from causalvlm.diagnosis.remedies import find_remedies
+from causalvlm.diagnosis.remedies import Remedy, find_remedies
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.settings import Setting
+from causalvlm.diagnosis.trained import check_methods, train_remedies
 from causalvlm.diagnosis.unlabelled import cluster_columns, concept_columns
 from causalvlm.diagnosis.worst import find_worst
 from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed_with_model
@@ -55,6 +56,7 @@ def diagnose(
     settings: Mapping[str, Setting] | None = None,
     description: str | None = None,
     causes: bool = True,
+    train: Sequence[str] = (),
     folds: int = 5,
     rng: Rng = 0,
     progress: bool = False,
@@ -82,6 +84,8 @@ def diagnose(
             {class}"``; by default the prompt and the levels of the labelled factors that are words.
         causes: set the factors, erase what cannot be set, estimate their effects and try to refute them, and ask what
             the image does to its label through S: the slow part.
+        train: names of methods to train as remedies of the factors that are red, on some of the images and judged on
+            the others, such as ``("cdc", "coop")``.
         folds: of the probes.
         rng: deals images into folds and draws those that factors are set in; or a seed.
         progress: show bars, on a terminal.
@@ -92,7 +96,8 @@ def diagnose(
     Raises:
         InputError: if the data have no factor and pixels are not to be measured, or the images are alike in all that
             is; a labelled factor has one level only or a level too few images for the probe; the reference is no level
-            of the factor; a graph lacks a factor, a setting is of none; or a table comes with a backbone or adapter.
+            of the factor; a graph lacks a factor, a setting is of none; a method cannot
+            be trained; or a table comes with a backbone or adapter.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -107,6 +112,7 @@ def diagnose(
         ('red', 'back-door')
     """
     table, model = _answers(data, backbone, adapter, model)
+    check_methods(train, model)
     rng = generator(rng)
     columns = _columns(table, model, pixels=pixels, concepts=concepts, folds=folds, rng=rng, progress=progress)
     _require_factors(columns)
@@ -139,10 +145,29 @@ def diagnose(
         graph=found.graph if found else None,
         independencies=found.independencies if found else (),
         worst=find_worst(columns, {one.factor: one.cells for one in factors}),
-        remedies=find_remedies(columns, _costly(factors), model, rng=rng) if causes else (),
+        remedies=_remedies(columns, factors, model, train, rng=rng, progress=progress) if causes else (),
         front_door=ask_front_door(columns, model, rng=rng) if causes else None,
         misalignment=_misalignment(table, model, description, rng) if causes else None,
     )
+
+
+def _remedies(
+    columns: Columns,
+    factors: Sequence[FactorDiagnosis],
+    model: Model | None,
+    train: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[Remedy, ...]:
+    """What was tried first, factor by factor; that one could train is no advice where it was done."""
+    effects = _costly(factors)
+    found = find_remedies(columns, effects, model, rng=rng)
+    if model is None or not train or not effects:
+        return found
+    trained = train_remedies(columns, effects, model, train, rng=rng, progress=progress)
+    every = (*(one for one in found if one.kind != "adapt"), *trained)
+    return tuple(sorted(every, key=lambda one: (list(effects).index(one.factor), not one.tried)))
 
 
 def _misalignment(

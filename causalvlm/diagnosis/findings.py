@@ -131,26 +131,31 @@ def say_misalignment(found: Misalignment) -> str:
     """Whether images match their whole description and not their class, and what the answers follow.
 
     Example:
-        >>> from causalvlm.diagnosis.misalignment import Followed, Match
-        >>> from causalvlm.intervals import Estimate
+        >>> from causalvlm.diagnosis.misalignment import Match
+        >>> from causalvlm.intervals import Estimate, Shift
         >>> told = Match("description", "", Estimate(0.9, 0.8, 0.95), 0.5, Estimate(1.0, 0.5, 1.5))
         >>> asked = Match("class", "", Estimate(0.6, 0.5, 0.7), 0.5, Estimate(0.0, -0.5, 0.5))
-        >>> found = Misalignment(99, "", told, asked, (), Estimate(0.35, 0.25, 0.45), (), (), None)
-        >>> say_misalignment(found)[:91]
-        'Held against its whole description 90 % of images are told (80 to 95 %), against its class '
+        >>> gap = Shift(0.3, 0.2, 0.4, 0.0)
+        >>> found = Misalignment(99, "", told, asked, (), gap, Estimate(0.35, 0.25, 0.45), (), (), None)
+        >>> say_misalignment(found)[:94]
+        'Task misalignment: 90 % of images are told by their whole description, 60 % by their class as '
     """
-    whole, asked = found.whole.found, found.by_class.found
-    said = (
-        f"Held against its whole description {percent(whole.value)} of images are told ({percents(whole)}), against "
-        f"its class alone {percent(asked.value)} ({percents(asked)})."
+    whole, asked, gap = found.whole.found, found.by_class.found, found.gap
+    both = (
+        f"{percent(whole.value)} of images are told by their whole description, {percent(asked.value)} by their class"
     )
-    missed = found.misaligned
-    also = f" Of those that match their description {percent(missed.value)} are given another class." if missed else ""
+    if gap.low > 0:
+        points = difference(gap, unit="points", scale=100, words=("fewer", "more"))
+        said = f"Task misalignment: {both} as the prompts ask for it: {points} by the description."
+        if found.misaligned:
+            said += f" Of those that match their description {percent(found.misaligned.value)} are given another class."
+    else:
+        said = f"No task misalignment is certain: {both} as the prompts ask for it."
     most = found.followed
     if most is None:
-        return f"{said}{also} Among images of one class, answers certainly follow no factor that is described."
+        return f"{said} Among images of one class, answers certainly follow no factor that is described."
     return (
-        f"{said}{also} Among images of one class, what answers follow most is {spoken(most.factor)}: it accounts for "
+        f"{said} Among images of one class, what answers follow most is {spoken(most.factor)}: it accounts for "
         f"{percent(most.share)} of what they vary by."
     )
 

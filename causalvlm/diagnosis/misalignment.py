@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import InputError
-from causalvlm.intervals import Estimate, mean_interval, wilson
+from causalvlm.intervals import Estimate, Shift, mean_interval, paired_shares, wilson
 from causalvlm.multiplicity import FALSE_ALARM_RATE, holm
 from causalvlm.phrases import spoken
 from causalvlm.randomness import Rng, generator
@@ -108,6 +108,7 @@ class Misalignment:
         whole: the description; offered are those of one image of every class.
         by_class: the class, as the prompts ask for it.
         components: every factor alone.
+        gap: share of images that match their description minus that which match their class, paired.
         misaligned: of the images that match their description, the share that does not match its class.
         follows: what answers follow, the factor first that accounts for most.
         left_out: labelled factors whose levels are no words, each with the reason.
@@ -119,6 +120,7 @@ class Misalignment:
     whole: Match
     by_class: Match
     components: tuple[Match, ...]
+    gap: Shift
     misaligned: Estimate | None
     follows: tuple[Followed, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -127,11 +129,6 @@ class Misalignment:
     def __repr__(self) -> str:
         found = f"description {self.whole.found.value:.0%}, class {self.by_class.found.value:.0%}"
         return f"<Misalignment on {self.n:,} images: {found}>"
-
-    @property
-    def gap(self) -> float:
-        """Share of images that match their description minus that which match their class."""
-        return self.whole.found.value - self.by_class.found.value
 
     @property
     def followed(self) -> Followed | None:
@@ -216,6 +213,7 @@ def ask_misalignment(
         whole=whole,
         by_class=by_class,
         components=components,
+        gap=paired_shares(told, asked),
         misaligned=wilson(float(len(wrong) / told.sum()), int(told.sum())) if told.any() else None,
         follows=follow(answers.argmax(1), labels, levels, rng=rng),
         left_out=left_out,

@@ -22,9 +22,10 @@ def draw_misalignment(found: Misalignment) -> Figure:
 
     Example:
         >>> from causalvlm.diagnosis.misalignment import Match
-        >>> from causalvlm.intervals import Estimate
+        >>> from causalvlm.intervals import Estimate, Shift
         >>> one = Match("class", "a photo of a dog.", Estimate(0.5, 0.4, 0.6), 0.5, Estimate(0.0, -1.0, 1.0))
-        >>> len(draw_misalignment(Misalignment(9, "{class}, {light}", one, one, (), None, (), (), None)).axes)
+        >>> none = Shift(0.0, -0.1, 0.1, 1.0)
+        >>> len(draw_misalignment(Misalignment(9, "{class}, {light}", one, one, (), none, None, (), (), None)).axes)
         1
     """
     rows = [("whole description", found.whole, WHOLE), ("class, as the task asks", found.by_class, ASKED)]

@@ -39,7 +39,8 @@ def test_images_that_fit_their_description_while_answers_follow_the_style_are_mi
     assert found.whole.found.value > 0.9
     assert found.whole.margin.low > 0
     assert found.by_class.found.value < 0.5
-    assert found.gap > 0.4
+    assert found.gap.low > 0.4
+    assert found.gap.value == pytest.approx(found.whole.found.value - found.by_class.found.value)
     assert found.misaligned.low > 0.4
     assert (found.followed.factor, found.followed.share > 0.3) == ("style", True)
     assert (found.whole.chance, found.by_class.chance) == (1 / 3, 1 / 3)

@@ -131,6 +131,10 @@ def test_remedies_that_help_and_those_that_do_not_are_told_apart(full, page):
     hopeless = to_html(replace(full, remedies=useless), {})
     assert "not for certain" in hopeless
     assert re.search(r"Nothing that was tried here certainly helps\s+with light\.", hopeless)
+    trained = replace(full.remedies[0], kind="train", at_level=Shift(0.1, 0.05, 0.2, 0.01))
+    assert "accuracy, not the effect" not in to_html(replace(full, remedies=(trained,)), {})
+    wider = replace(trained, effect=Shift(-0.1, -0.2, -0.05, 0.01))
+    assert "accuracy, not the effect" in to_html(replace(full, remedies=(wider,)), {})
     none = to_html(replace(full, remedies=()), {})
     assert "Nothing that was tried" not in none
     assert "What to do" not in none
@@ -291,8 +295,8 @@ def test_misalignment_is_shown_with_its_texts_and_what_answers_follow(full):
     example = Example("", "a <b>cat</b>, day.", "cat", "dog")
     follows = (Followed("light", 0.42, 0.01), Followed("two_words", 0.0, 1.0))
     found = Misalignment(
-        99, "{class}, {light}", told, asked, (light,), Estimate(0.35, 0.2, 0.5), follows, (("take", "'1' is no word"),),
-        example,
+        99, "{class}, {light}", told, asked, (light,), Shift(0.3, 0.2, 0.4, 0.001), Estimate(0.35, 0.2, 0.5), follows,
+        (("take", "'1' is no word"),), example,
     )  # fmt: skip
     page = to_html(replace(full, misalignment=found), {})
     require_closed(page)
@@ -300,8 +304,9 @@ def test_misalignment_is_shown_with_its_texts_and_what_answers_follow(full):
     for words in ("what answers follow most is light", "42&nbsp;%", "a picture, day.", "two words", "is no word"):
         assert words in section
     assert "certainly follow no factor" in say_misalignment(replace(found, follows=follows[1:]))
-    assert (found.gap, repr(found)) == (
-        pytest.approx(0.3),
-        "<Misalignment on 99 images: description 90%, class 60%>",
+    assert repr(found) == "<Misalignment on 99 images: description 90%, class 60%>"
+    assert "30 points more (20 to 40) by the description" in section
+    assert say_misalignment(replace(found, gap=Shift(0.1, -0.1, 0.3, 0.4))).startswith(
+        "No task misalignment is certain"
     )
     assert "Do the prompts ask" not in to_html(replace(full, misalignment=None), {})
