@@ -6,10 +6,13 @@ These shifts are associations with the factor; which of them are its effects, `f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Shaped
 
 from causalvlm.diagnosis.association import associate
+from causalvlm.diagnosis.beside import probe_beside, take_groups
 from causalvlm.diagnosis.causes import Causes, correct_causes, find_causes
 from causalvlm.diagnosis.columns import (
     FEWEST_IMAGES,
@@ -57,6 +60,8 @@ def diagnose(
     description: str | None = None,
     causes: bool = True,
     train: Sequence[str] = (),
+    probes: Literal["linear", "full"] = "linear",
+    groups: str | None = None,
     folds: int = 5,
     rng: Rng = 0,
     progress: bool = False,
@@ -86,6 +91,11 @@ def diagnose(
             the image does to its label through S: the slow part.
         train: names of methods to train as remedies of the factors that are red, on some of the images and judged on
             the others, such as ``("cdc", "coop")``.
+        probes: ``"full"`` holds each linear probe against a kernel, colours, an untrained network and labels that mean
+            nothing.
+        groups: a labelled column that is no factor but says which images belong together, such as the video of a
+            frame: the probes keep each in one fold, and their intervals count groups. All other intervals take images
+            as independent.
         folds: of the probes.
         rng: deals images into folds and draws those that factors are set in; or a seed.
         progress: show bars, on a terminal.
@@ -96,8 +106,8 @@ def diagnose(
     Raises:
         InputError: if the data have no factor and pixels are not to be measured, or the images are alike in all that
             is; a labelled factor has one level only or a level too few images for the probe; the reference is no level
-            of the factor; a graph lacks a factor, a setting is of none; a method cannot
-            be trained; or a table comes with a backbone or adapter.
+            of the factor; a graph lacks a factor, a setting is of none; a method cannot be trained, groups are no
+            labelled column; or a table comes with a backbone or adapter.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -113,8 +123,13 @@ def diagnose(
     """
     table, model = _answers(data, backbone, adapter, model)
     check_methods(train, model)
+    if probes not in ("linear", "full"):
+        raise InputError(f"probes must be 'linear' or 'full'; received {probes!r}. Choose one.")
+    if pixels is None and set(table.factors) == {groups}:
+        pixels = True  # what says which images belong together is no factor
     rng = generator(rng)
     columns = _columns(table, model, pixels=pixels, concepts=concepts, folds=folds, rng=rng, progress=progress)
+    columns, together = take_groups(columns, groups)
     _require_factors(columns)
     chosen, table = _references(columns, reference or {}), columns.table
     answers = Answers.of(table)
@@ -123,8 +138,11 @@ def diagnose(
         "reading factors from the embeddings" if progress else None, total=len(chosen), unit="factors"
     ) as advance:
         for name, column in columns.factors.items():
-            factors.append(_diagnose_factor(table, answers, name, column, chosen[name], folds=folds, rng=rng))
+            factors.append(_diagnose_factor(table, answers, name, column, chosen[name], together, folds=folds, rng=rng))
             advance()
+    if probes == "full":
+        beside = probe_beside(columns, folds=folds, rng=rng, groups=together, progress=progress)
+        factors = [replace(one, evidence=replace(one.evidence, beside=beside.get(one.factor))) for one in factors]
     found = None
     if causes:
         found = find_causes(
@@ -148,6 +166,7 @@ def diagnose(
         remedies=_remedies(columns, factors, model, train, rng=rng, progress=progress) if causes else (),
         front_door=ask_front_door(columns, model, rng=rng) if causes else None,
         misalignment=_misalignment(table, model, description, rng) if causes else None,
+        groups=groups or "",
     )
 
 
@@ -318,12 +337,16 @@ def _diagnose_factor(
     name: str,
     column: FactorColumn,
     reference: str,
+    groups: Shaped[np.ndarray, " rows"] | None,
     *,
     folds: int,
     rng: np.random.Generator,
 ) -> FactorDiagnosis:
     rows = slice(None) if column.probed is None else column.probed
-    probe = fit_probe(table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng)
+    probe = fit_probe(
+        table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng,
+        groups=None if groups is None else groups[rows],
+    )  # fmt: skip
     at = {level: answers.where(column.levels == level) for level in probe.levels}
     base = at.pop(reference)
     others = [diagnose_level(level, here, base) for level, here in at.items()]

@@ -123,6 +123,11 @@ def limits(diagnosis: Diagnosis) -> tuple[str, ...]:
         said.append(
             "Erasing a direction takes away what is linearly decodable. An answer that stays may rest on other traces."
         )
+    if diagnosis.groups:
+        said.append(
+            f"Only the probes know that images of one {spoken(diagnosis.groups)} belong together. All other intervals "
+            "take images as independent, and are too narrow where those of one are alike."
+        )
     said.append("All of it is about these images and these class names, not about the model as such.")
     return tuple(said)
 

@@ -134,6 +134,7 @@ class Diagnosis:
         front_door: what the image does to the true label through S; None if causes were not asked about.
         misalignment: whether the prompts ask for what images are matched by; None unless the model is zero-shot and the
             levels of a labelled factor are words.
+        groups: the labelled column by which images belong together, for the probes; empty for none.
     """
 
     n: int
@@ -151,6 +152,7 @@ class Diagnosis:
     remedies: tuple[Remedy, ...] = ()
     front_door: ImageEffect | None = None
     misalignment: Misalignment | None = None
+    groups: str = ""
 
     def __repr__(self) -> str:
         count = len(self.factors)
@@ -174,7 +176,8 @@ class Diagnosis:
     def settings(self) -> dict[str, object]:
         """Data, model and how the numbers were made, as plain values."""
         source = self.source.to_record() if self.source else {}
-        return {**source, "folds": self.folds, "references": dict(self.references), "correction": CORRECTION}
+        groups = {"groups": self.groups} if self.groups else {}
+        return {**source, "folds": self.folds, **groups, "references": dict(self.references), "correction": CORRECTION}
 
     def to_record(self) -> dict[str, object]:
         """Plain values for JSON."""
