@@ -1,6 +1,6 @@
-"""First diagnosis on real photographs: is the domain decodable from the embedding, and what goes with it?
+"""Diagnosis of real photographs: is the domain decodable and used, what does it cost, and which remedy mends that?
 
-    python analyses/pacs_diagnosis.py            1,260 images of PACS, 90 s on 2 cores, 20 s once they are cached
+    python analyses/pacs_diagnosis.py            1,260 images of PACS, 3 minutes on 2 cores, with CDC and CoOp tried
     python analyses/pacs_diagnosis.py --smoke    the figure and numbers of a quarter of the images, nothing written
 
 Reads pacs/{photo,art_painting,cartoon}/<class>/ in the folder named by CAUSALVLM_DATA (by default ../shared/data) and
@@ -10,6 +10,7 @@ Expected of the photo backbone with "a photo of a {}.", zero-shot: accuracy 0.79
 0.34 on cartoons; a linear probe reads the domain of 0.79 of the images, where guessing is right for 0.33.
 """
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -28,6 +29,7 @@ HERE = Path(__file__).parent
 RESULT = HERE / "results" / "pacs_diagnosis.json"
 FIGURE = HERE.parent / "docs" / "figures" / "pacs_diagnosis.png"
 SEED = 0
+TRAINED = ("cdc", "coop")
 EXPECTED = {"photo": 0.79, "art_painting": 0.51, "cartoon": 0.34}
 TOLERANCE = 0.03
 
@@ -38,7 +40,7 @@ def main(*, smoke: bool) -> None:
     data = causalvlm.load_dataset("pacs", root=root)
     if smoke:
         data = replace(data, train=data.train[::4], validation=data.validation[::4], test=data.test[::4])
-    diagnosis = causalvlm.diagnose(data, "photo", rng=np.random.default_rng(SEED))
+    diagnosis = causalvlm.diagnose(data, "photo", train=TRAINED, rng=np.random.default_rng(SEED))
     figure = to_bytes(draw_diagnosis(diagnosis))
     (domain,) = diagnosis.factors
     for level in domain.levels:
@@ -49,7 +51,8 @@ def main(*, smoke: bool) -> None:
     off = [level.level for level in domain.levels if abs(level.accuracy.value - EXPECTED[level.level]) > TOLERANCE]
     if off:
         sys.exit(f"accuracy differs by more than {TOLERANCE} from what is expected: {', '.join(off)}")
-    write_json(RESULT, {**to_record(diagnosis), "seed": SEED, "provenance": cdc.provenance()})
+    record = json.dumps({**to_record(diagnosis), "seed": SEED, "provenance": cdc.provenance()})
+    write_json(RESULT, json.loads(record.replace(f"{root}/", "")))  # images are named by their place in the data
     write_bytes(FIGURE, figure)
 
 

@@ -81,6 +81,32 @@ def pacs() -> str:
     return "\n".join(lines) + "\n"
 
 
+def pacs_remedies() -> str:
+    """What was tried on PACS, what the prompts are matched by, and what the front door says."""
+    record = _read(RESULTS / "pacs_diagnosis.json")
+    names = {"erase": "LEACE", "prompts": "prompts that name the domains, averaged"}
+    tried = [one for one in record["remedies"] if one["tried"]]
+    head = "| tried | all images, points | at cartoon, points | cartoon minus photo, change in points |"
+    lines = [head, "|---|---|---|---|"]
+    for one in tried:
+        what = names.get(one["kind"]) or f"{one['method']}, 16 images a class"
+        effect = _interval(one["effect"], 100, 1) if one["effect"] else "–"
+        lines.append(
+            f"| {what} | {_interval(one['overall'], 100, 1)} | {_interval(one['at_level'], 100, 1)} | {effect} |"
+        )
+    whole, by_class, gap = (record["misalignment"][key] for key in ("whole", "by_class", "gap"))
+    (followed,) = record["misalignment"]["follows"]
+    door = record["front_door"]
+    lines += [
+        "",
+        f"Whole descriptions tell {100 * whole['found']['value']:.0f} percent of the images, class prompts "
+        f"{100 * by_class['found']['value']:.0f}: {_interval(gap, 100, 1)} points apart. Among images of one class the "
+        f"domain accounts for {100 * followed['share']:.0f} percent of what the answers vary by. The front door is "
+        f"{door['status']}: {door['refusal']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _interval(value: dict[str, float] | None, scale: float, digits: int) -> str:
     if value is None:
         return "reference"
@@ -467,6 +493,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "choose-settings": choose_settings,
     "cdc-ablation": partial(_grid, "cdc_ablation"),
     "pacs": pacs,
+    "pacs-remedies": pacs_remedies,
     "picto-effects": picto_effects,
     "picto-zero-shot": picto_zero_shot,
     "picto-rate": picto_rate,

@@ -23,6 +23,7 @@ from matplotlib.gridspec import GridSpec
 
 import causalvlm
 import cdc
+from causalvlm.diagnosis.misalignment import offer_descriptions
 from causalvlm.figures.style import STYLES, to_bytes
 from causalvlm.worlds.picto.tasks import TASKS
 from cdc.files import write_bytes, write_json
@@ -66,15 +67,8 @@ def choices(name: str, backbone: cdc.Backbone) -> dict[str, np.ndarray]:
     prompts = backbone.encode_texts([data.template.format(label) for label in data.class_names])
     found = backbone.logits(features, prompts).argmax(-1).numpy() == labels
     told = backbone.encode_texts([describe(name, data, example) for example in data.test])
-    match = backbone.logits(features, told).numpy()
-    rng = np.random.default_rng(SEED)
-    others = np.stack(
-        [rng.choice(np.flatnonzero(labels == label), len(labels)) for label in range(len(data.class_names))], 1
-    )
-    rivals = np.take_along_axis(match, others, axis=1)
-    rivals[np.arange(len(labels)), labels] = -np.inf  # its own class is represented by itself
-    described = np.diag(match) > rivals.max(1)
-    return {"class": found, "description": described}
+    own, rivals = offer_descriptions(backbone.logits(features, told).numpy(), labels, rng=SEED)
+    return {"class": found, "description": own > rivals}
 
 
 def summary(found: Mapping[str, np.ndarray], classes: int) -> dict[str, float]:

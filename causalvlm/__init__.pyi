@@ -5,6 +5,10 @@ from .datasets import load_dataset as load_dataset
 from .diagnosis.audit.audit import Audit as Audit
 from .diagnosis.audit.audit import audit as audit
 from .diagnosis.diagnose import diagnose as diagnose
+from .diagnosis.misalignment import Misalignment as Misalignment
+from .diagnosis.misalignment import ask_misalignment as ask_misalignment
+from .diagnosis.ranking import Ranking as Ranking
+from .diagnosis.ranking import rank_models as rank_models
 from .diagnosis.result import Diagnosis as Diagnosis
 from .embeddings.encode import embed as embed
 from .embeddings.encode import embed_clip_retrieval as embed_clip_retrieval
@@ -27,6 +31,7 @@ from .explanation import explain as explain
 from .figures.diagnosis import draw_diagnosis as draw_diagnosis
 from .figures.effect import draw_effect as draw_effect
 from .figures.graph import draw_graph as draw_graph
+from .figures.misalignment import draw_misalignment as draw_misalignment
 from .figures.sensitivity import draw_sensitivity as draw_sensitivity
 from .graphs.dowhy import from_dowhy as from_dowhy
 from .graphs.dowhy import to_dowhy as to_dowhy

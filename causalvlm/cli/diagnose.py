@@ -1,7 +1,7 @@
 """`causalvlm diagnose`: does the model see a task-irrelevant factor, and does it pay for it?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cdc.backbones.backbone import Precision
 
 REPORT, TEXT, FIGURE, RESULT = "report.html", "report.md", "figure.png", "diagnosis.json"
+Probes = Literal["linear", "full"]
 LADDER = ("decodable", "used", "goes with class", "effect known", "survives")
 
 
@@ -66,6 +67,13 @@ def diagnose(
             "Y_hat for the answer; by default the paper's."
         ),
     ] = None,
+    description: Annotated[
+        str | None,
+        typer.Option(
+            help="An image in words, for a zero-shot model: 'a {domain} of a {class}', with names of labelled factors; "
+            "by default the prompt and their levels."
+        ),
+    ] = None,
     causes: Annotated[
         bool,
         typer.Option(
@@ -73,6 +81,23 @@ def diagnose(
             help="Set factors in the images or erase them, estimate their effects and try to refute them.",
         ),
     ] = True,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD",
+            help="Train this method on some of the images as a remedy, and judge it on the others; repeat the option.",
+        ),
+    ] = None,
+    probes: Annotated[
+        Probes,
+        typer.Option(help="full: beside each linear probe a kernel, colours, an untrained network, arbitrary labels."),
+    ] = "linear",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="Labelled column by which images belong together, such as video: probes keep them in a fold."
+        ),
+    ] = None,
     concepts: Annotated[
         bool, typer.Option("--concepts", help="Ask about concepts in words too, as the model itself sees them.")
     ] = False,
@@ -108,7 +133,7 @@ def diagnose(
             table = _read_embeddings(Path(data), backbone, pretrained, device=device, precision=precision)
         else:
             dataset = load_dataset(data, root=root, factors=factors)
-            _require_factors(dataset, adapter, pixels=pixels, folds=folds)
+            _require_factors(dataset, adapter, pixels=pixels, folds=folds, groups=groups)
             if adapter is None:
                 towers = cdc.load_backbone(backbone or "picto", pretrained, device=device, precision=precision)
                 table, model = embed_with_model(dataset, towers)
@@ -121,7 +146,11 @@ def diagnose(
             pixels=pixels,
             concepts=concepts,
             graph=known,
+            description=description,
             causes=causes,
+            train=tuple(train or ()),
+            probes=probes,
+            groups=groups,
             folds=folds,
             rng=np.random.default_rng(seed),
             progress=True,
@@ -131,7 +160,9 @@ def diagnose(
         console().print(f"report, figure and numbers saved in {out}")
 
 
-def _require_factors(dataset: cdc.ImageDataset, adapter: str | None, *, pixels: bool | None, folds: int) -> None:
+def _require_factors(
+    dataset: cdc.ImageDataset, adapter: str | None, *, pixels: bool | None, folds: int, groups: str | None
+) -> None:
     """Refuse what cannot be diagnosed before the work of encoding, not after it."""
     import numpy as np
 
@@ -144,7 +175,7 @@ def _require_factors(dataset: cdc.ImageDataset, adapter: str | None, *, pixels: 
             "one per factor, or have factors measured from the images: --pixels."
         )
     images = dataset.examples if adapter is None else dataset.test
-    for name in dataset.factor_names:
+    for name in (one for one in dataset.factor_names if one != groups):
         check_levels(np.array([item.factors[name] for item in images]), name=name, folds=folds)
 
 

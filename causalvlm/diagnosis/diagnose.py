@@ -6,10 +6,13 @@ These shifts are associations with the factor; which of them are its effects, `f
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Shaped
 
 from causalvlm.diagnosis.association import associate
+from causalvlm.diagnosis.beside import probe_beside, take_groups
 from causalvlm.diagnosis.causes import Causes, correct_causes, find_causes
 from causalvlm.diagnosis.columns import (
     FEWEST_IMAGES,
@@ -22,11 +25,14 @@ from causalvlm.diagnosis.columns import (
     pixel_columns,
 )
 from causalvlm.diagnosis.evidence import AdjustedPValues, Evidence
+from causalvlm.diagnosis.front_door import ask_front_door
 from causalvlm.diagnosis.ladder import StatedEffect
 from causalvlm.diagnosis.levels import Answers, diagnose_cell, diagnose_level
-from causalvlm.diagnosis.remedies import find_remedies
+from causalvlm.diagnosis.misalignment import Misalignment, ask_misalignment, words_of
+from causalvlm.diagnosis.remedies import Remedy, find_remedies
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.diagnosis.settings import Setting
+from causalvlm.diagnosis.trained import check_methods, train_remedies
 from causalvlm.diagnosis.unlabelled import cluster_columns, concept_columns
 from causalvlm.diagnosis.worst import find_worst
 from causalvlm.embeddings.encode import AdapterChoice, BackboneChoice, Data, embed_with_model
@@ -53,7 +59,11 @@ def diagnose(
     concepts: bool = False,
     graph: CausalGraph | None = None,
     settings: Mapping[str, Setting] | None = None,
+    description: str | None = None,
     causes: bool = True,
+    train: Sequence[str] = (),
+    probes: Literal["linear", "full"] = "linear",
+    groups: str | None = None,
     folds: int = 5,
     rng: Rng = 0,
     progress: bool = False,
@@ -78,7 +88,17 @@ def diagnose(
             default the paper's, `data_graph`.
         settings: how factors are set in the images, by name, beside those that are known: factors measured from pixels
             are set by editing, those of Picto by drawing again.
-        causes: set the factors, erase what cannot be set, estimate their effects and try to refute them: the slow part.
+        description: of an image, for a zero-shot model: what it matches beside its class, such as ``"a {style} of a
+            {class}"``; by default the prompt and the levels of the labelled factors that are words.
+        causes: set the factors, erase what cannot be set, estimate their effects and try to refute them, and ask what
+            the image does to its label through S: the slow part.
+        train: names of methods to train as remedies of the factors that are red, on some of the images and judged on
+            the others, such as ``("cdc", "coop")``.
+        probes: ``"full"`` holds each linear probe against a kernel, colours, an untrained network and labels that mean
+            nothing.
+        groups: a labelled column that is no factor but says which images belong together, such as the video of a
+            frame: the probes keep each in one fold, and their intervals count groups. All other intervals take images
+            as independent.
         folds: of the probes.
         rng: deals images into folds and draws those that factors are set in; or a seed.
         progress: show bars, on a terminal.
@@ -89,7 +109,8 @@ def diagnose(
     Raises:
         InputError: if the data have no factor and pixels are not to be measured, or the images are alike in all that
             is; a labelled factor has one level only or a level too few images for the probe; the reference is no level
-            of the factor; a graph lacks a factor, a setting is of none; or a table comes with a backbone or adapter.
+            of the factor; a graph lacks a factor, a setting is of none; a method cannot be trained, groups are no
+            labelled column; or a table comes with a backbone or adapter.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -104,8 +125,14 @@ def diagnose(
         ('red', 'back-door')
     """
     table, model = _answers(data, backbone, adapter, model)
+    check_methods(train, model)
+    if probes not in ("linear", "full"):
+        raise InputError(f"probes must be 'linear' or 'full'; received {probes!r}. Choose one.")
+    if pixels is None and set(table.factors) == {groups}:
+        pixels = True  # what says which images belong together is no factor
     rng = generator(rng)
     columns = _columns(table, model, pixels=pixels, concepts=concepts, folds=folds, rng=rng, progress=progress)
+    columns, together = take_groups(columns, groups)
     _require_factors(columns)
     chosen, table = _references(columns, reference or {}), columns.table
     answers = Answers.of(table)
@@ -114,8 +141,11 @@ def diagnose(
         "reading factors from the embeddings" if progress else None, total=len(chosen), unit="factors"
     ) as advance:
         for name, column in columns.factors.items():
-            factors.append(_diagnose_factor(table, answers, name, column, chosen[name], folds=folds, rng=rng))
+            factors.append(_diagnose_factor(table, answers, name, column, chosen[name], together, folds=folds, rng=rng))
             advance()
+    if probes == "full":
+        beside = probe_beside(columns, folds=folds, rng=rng, groups=together, progress=progress)
+        factors = [replace(one, evidence=replace(one.evidence, beside=beside.get(one.factor))) for one in factors]
     found = None
     if causes:
         found = find_causes(
@@ -136,8 +166,41 @@ def diagnose(
         graph=found.graph if found else None,
         independencies=found.independencies if found else (),
         worst=find_worst(columns, {one.factor: one.cells for one in factors}),
-        remedies=find_remedies(columns, _costly(factors), model, rng=rng) if causes else (),
+        remedies=_remedies(columns, factors, model, train, rng=rng, progress=progress) if causes else (),
+        front_door=ask_front_door(columns, model, rng=rng) if causes else None,
+        misalignment=_misalignment(table, model, description, rng) if causes else None,
+        groups=groups or "",
     )
+
+
+def _remedies(
+    columns: Columns,
+    factors: Sequence[FactorDiagnosis],
+    model: Model | None,
+    train: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[Remedy, ...]:
+    """What was tried first, factor by factor; that one could train is no advice where it was done."""
+    effects = _costly(factors)
+    found = find_remedies(columns, effects, model, rng=rng)
+    if model is None or not train or not effects:
+        return found
+    trained = train_remedies(columns, effects, model, train, rng=rng, progress=progress)
+    every = (*(one for one in found if one.kind != "adapt"), *trained)
+    return tuple(sorted(every, key=lambda one: (list(effects).index(one.factor), not one.tried)))
+
+
+def _misalignment(
+    table: EmbeddingTable, model: Model | None, description: str | None, rng: np.random.Generator
+) -> Misalignment | None:
+    """Asked of zero-shot models alone: what an adapter has learnt is no prompt that says what it asks for."""
+    described = description is not None or words_of(table.factors)[0]
+    several = len(np.unique(table.labels)) > 1
+    if model is None or model.backbone is None or model.reword is None or not described or not several:
+        return None
+    return ask_misalignment(table, model.backbone, description=description, rng=rng)
 
 
 def _costly(factors: Sequence[FactorDiagnosis]) -> dict[str, StatedEffect]:
@@ -277,6 +340,7 @@ def _diagnose_factor(
     name: str,
     column: FactorColumn,
     reference: str,
+    groups: Shaped[np.ndarray, " rows"] | None,
     *,
     folds: int,
     rng: np.random.Generator,
@@ -285,7 +349,10 @@ def _diagnose_factor(
     if rows is None:
         rows = sample_rows(column.levels, table.images, most=PROBED_IMAGES, fewest=max(FEWEST_IMAGES, folds), rng=rng)
     rows = np.arange(len(table)) if rows is None else rows
-    probe = fit_probe(table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng)
+    probe = fit_probe(
+        table.features[rows], column.levels[rows], table.labels[rows], name=name, folds=folds, rng=rng,
+        groups=None if groups is None else groups[rows],
+    )  # fmt: skip
     at = {level: answers.where(column.levels == level) for level in probe.levels}
     base = at.pop(reference)
     others = [diagnose_level(level, here, base) for level, here in at.items()]

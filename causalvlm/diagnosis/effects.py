@@ -156,6 +156,13 @@ def estimate_effects(
     return {name: one.said if name in known else _refute(one, seed) for name, one in said.items()}
 
 
+def shift_of(effect: Effect) -> Shift:
+    """The value of an effect with its interval and the normal p-value of "none"."""
+    error = effect.standard_error
+    p_value = float(2 * ndtr(-abs(effect.value) / error)) if error > 0 else 1.0
+    return Shift(effect.value, effect.low, effect.high, p_value)
+
+
 @dataclass(frozen=True, eq=False)
 class _Answer:
     """What was said, and what it takes to doubt it."""
@@ -175,15 +182,13 @@ def _ask(table: pd.DataFrame, graph: CausalGraph, name: str, control: str, seed:
         return _Answer(replace(said, refusal=_with_remedy(error)), table)
     except CausalVLMError as error:
         return _Answer(replace(said, refusal=str(error)), table)
-    found = effect.contrast(effect.treated, control)
     choices = len(effect.do_means) - 1
-    p_value = float(2 * ndtr(-abs(found.value) / found.standard_error)) if found.standard_error > 0 else 1.0
     said = replace(
         said,
         treated=str(effect.treated),
         formula=estimand.text(),
         assumptions=estimand.assumptions(),
-        shift=widened(Shift(effect.value, effect.low, effect.high, p_value), choices),
+        shift=widened(shift_of(effect), choices),
         warnings=tuple(note for note in effect.warnings if "Choose others" not in note),
     )
     return _Answer(said, table, effect)

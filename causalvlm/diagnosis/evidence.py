@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from causalvlm.diagnosis.association import Association
+from causalvlm.diagnosis.beside import Beside
 from causalvlm.diagnosis.columns import Origin
 from causalvlm.diagnosis.effects import FactorEffect
 from causalvlm.diagnosis.interventions import Intervention
@@ -53,6 +54,7 @@ class Evidence:
         erasure: what erasing its directions does; None where that was not possible or needed.
         pairs: images whose answer changes when it is set.
         source: where its levels come from.
+        beside: what its probe is held against; None where that was not asked.
     """
 
     probe: ProbeResult
@@ -63,6 +65,7 @@ class Evidence:
     erasure: Erasure | None = None
     pairs: tuple[Pair, ...] = ()
     source: Origin = "label"
+    beside: Beside | None = None
 
     @property
     def changing(self) -> tuple[Intervention, ...]:
@@ -83,4 +86,5 @@ class Evidence:
             "observed_effect": self.effect.to_record() if self.effect else None,
             "interventions": [one.to_record() for one in self.interventions],
             "erasure": self.erasure.to_record() if self.erasure else None,
+            "beside": self.beside.to_record() if self.beside else None,
         }

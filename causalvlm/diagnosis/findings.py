@@ -1,7 +1,9 @@
 """A diagnosis in plain words: what was found, and how far it may be believed."""
 
+from causalvlm.diagnosis.front_door import ImageEffect
 from causalvlm.diagnosis.ladder import LIGHTS
 from causalvlm.diagnosis.levels import LevelDiagnosis
+from causalvlm.diagnosis.misalignment import Misalignment
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
 from causalvlm.phrases import difference, percent, percents, spoken
 
@@ -48,6 +50,8 @@ def summarize(diagnosis: Diagnosis) -> tuple[str, ...]:
         *([_measured(measured)] if measured else []),
         *(summarize_factor(factor) for factor in told),
         *([_own(own)] if own else []),
+        *([say_misalignment(diagnosis.misalignment)] if diagnosis.misalignment else []),
+        *([say_front_door(diagnosis.front_door)] if diagnosis.front_door else []),
     )
 
 
@@ -119,8 +123,65 @@ def limits(diagnosis: Diagnosis) -> tuple[str, ...]:
         said.append(
             "Erasing a direction takes away what is linearly decodable. An answer that stays may rest on other traces."
         )
+    if diagnosis.groups:
+        said.append(
+            f"Only the probes know that images of one {spoken(diagnosis.groups)} belong together. All other intervals "
+            "take images as independent, and are too narrow where those of one are alike."
+        )
     said.append("All of it is about these images and these class names, not about the model as such.")
     return tuple(said)
+
+
+def say_misalignment(found: Misalignment) -> str:
+    """Whether images match their whole description and not their class, and what the answers follow.
+
+    Example:
+        >>> from causalvlm.diagnosis.misalignment import Match
+        >>> from causalvlm.intervals import Estimate, Shift
+        >>> told = Match("description", "", Estimate(0.9, 0.8, 0.95), 0.5, Estimate(1.0, 0.5, 1.5))
+        >>> asked = Match("class", "", Estimate(0.6, 0.5, 0.7), 0.5, Estimate(0.0, -0.5, 0.5))
+        >>> gap = Shift(0.3, 0.2, 0.4, 0.0)
+        >>> found = Misalignment(99, "", told, asked, (), gap, Estimate(0.35, 0.25, 0.45), (), (), None)
+        >>> say_misalignment(found)[:94]
+        'Task misalignment: 90 % of images are told by their whole description, 60 % by their class as '
+    """
+    whole, asked, gap = found.whole.found, found.by_class.found, found.gap
+    both = (
+        f"{percent(whole.value)} of images are told by their whole description, {percent(asked.value)} by their class"
+    )
+    if gap.low > 0:
+        points = difference(gap, unit="points", scale=100, words=("fewer", "more"))
+        said = f"Task misalignment: {both} as the prompts ask for it: {points} by the description."
+        if found.misaligned:
+            said += f" Of those that match their description {percent(found.misaligned.value)} are given another class."
+    else:
+        said = f"No task misalignment is certain: {both} as the prompts ask for it."
+    most = found.followed
+    if most is None:
+        return f"{said} Among images of one class, answers certainly follow no factor that is described."
+    return (
+        f"{said} Among images of one class, what answers follow most is {spoken(most.factor)}: it accounts for "
+        f"{percent(most.share)} of what they vary by."
+    )
+
+
+def say_front_door(effect: ImageEffect) -> str:
+    """What the image does to its label through S, or why nobody can say.
+
+    Example:
+        >>> say_front_door(ImageEffect(50, "log-probabilities of 2 classes", refusal="there are 50 images"))
+        'Front door, from the image through S to the true label: refused, because there are 50 images.'
+    """
+    asked = "Front door, from the image through S to the true label"
+    if effect.front_door is None:
+        return f"{asked}: refused, because {effect.refusal.rstrip('.')}. {effect.remedy}".strip()
+    shift = difference(effect.front_door, unit="points", scale=100)
+    said = f"{asked}: the share of {effect.outcome!r} is {shift} in {effect.treated} than in {effect.control}"
+    if effect.failed:
+        return f"{said}; but that is refuted: {', '.join(effect.failed)}. {effect.remedy}".strip()
+    open_ = [name for name, one in (effect.checks or {}).items() if one.verdict == "cannot tell"]
+    told = f" What could not be told: {', '.join(open_)}." if open_ else ""
+    return f"{said}{'' if effect.certain else ': nothing certain'}.{told} It rests on what no data can show."
 
 
 def summarize_factor(factor: FactorDiagnosis) -> str:

@@ -27,7 +27,7 @@ NAMED_CELLS = 8
 MOST_PROMPTS = 12
 """Levels of a factor whose names go into an ensemble of prompts."""
 
-Kind = Literal["erase", "prompts", "collect", "adapt"]
+Kind = Literal["erase", "prompts", "collect", "adapt", "train"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,15 @@ class Remedy:
 
     Attributes:
         factor: its name.
-        kind: erase its direction from embeddings, name its levels in the prompts, collect images, or train an adapter.
+        kind: erase its direction from embeddings, name its levels in the prompts, collect images, train an adapter, or
+            "train" for one that was trained to see.
         tried: whether it was.
         overall: change of the share of right answers, with its paired interval; None if it was not tried.
         at_level: the same on images at the level that pays.
         advice: what was done or is to be done, and what came of it.
+        method: that was trained; empty for another kind.
+        effect: of a method that was trained, the change of what the level that pays loses against the other, class by
+            class; above zero it loses less.
     """
 
     factor: str
@@ -49,15 +53,23 @@ class Remedy:
     overall: Shift | None
     at_level: Shift | None
     advice: str
+    method: str = ""
+    effect: Shift | None = None
 
     @property
     def helps(self) -> bool:
-        """Whether it certainly made answers better."""
-        return any(shift is not None and shift.low > 0 for shift in (self.overall, self.at_level))
+        """Whether it certainly made answers better; of a method that was trained, at the level that pays."""
+        shifts = (self.at_level,) if self.kind == "train" else (self.overall, self.at_level)
+        return any(shift is not None and shift.low > 0 for shift in shifts)
+
+    @property
+    def widens(self) -> bool:
+        """Whether the level that pays certainly falls farther behind the other, whatever became of accuracy."""
+        return self.effect is not None and self.effect.high < 0
 
     def to_record(self) -> dict[str, object]:
         """Plain values for JSON."""
-        return {**asdict(self), "helps": self.helps}
+        return {**asdict(self), "helps": self.helps, "widens": self.widens}
 
 
 def find_remedies(
@@ -73,13 +85,18 @@ def find_remedies(
     """
     found: list[Remedy] = []
     for name, effect in effects.items():
-        paying = effect.level if effect.value < 0 else effect.reference
+        paying = paying_level(effect)
         if model is not None:
             tried = (_erase(columns, name, paying, model, rng), _reword(columns, name, paying, model))
             found += [one for one in tried if one]
         found.append(_collect(columns, name, paying))
         found.append(_adapt(name))
     return tuple(found)
+
+
+def paying_level(effect: StatedEffect) -> str:
+    """The level of the two that has fewer right answers."""
+    return effect.level if effect.value < 0 else effect.reference
 
 
 def _erase(columns: Columns, name: str, paying: str, model: Model, rng: np.random.Generator) -> Remedy | None:
@@ -97,7 +114,7 @@ def _erase(columns: Columns, name: str, paying: str, model: Model, rng: np.rando
             erased = eraser(table.features[held].astype(np.float64))
             predicted[held] = model.classify(erased.astype(np.float32)).argmax(1)
     what = f"erase the direction of {spoken(name)} from the embeddings"
-    return _tried(columns, name, "erase", paying, predicted, what)
+    return tell_tried(columns, name, "erase", paying, predicted, what)
 
 
 def _reword(columns: Columns, name: str, paying: str, model: Model) -> Remedy | None:
@@ -109,16 +126,34 @@ def _reword(columns: Columns, name: str, paying: str, model: Model) -> Remedy | 
     stem = model.template.rstrip(". ")
     classify = model.reword([f"{stem}, {spoken(level)}." for level in levels])
     told = f"average the prompts over {', '.join(spoken(level) for level in levels)}"
-    return _tried(columns, name, "prompts", paying, classify(table.features).argmax(1), told)
+    return tell_tried(columns, name, "prompts", paying, classify(table.features).argmax(1), told)
 
 
-def _tried(
-    columns: Columns, name: str, kind: Kind, paying: str, predicted: Int[np.ndarray, " rows"], what: str
+def tell_tried(
+    columns: Columns,
+    name: str,
+    kind: Kind,
+    paying: str,
+    predicted: Int[np.ndarray, " _"],
+    what: str,
+    *,
+    rows: Int[np.ndarray, " _"] | None = None,
 ) -> Remedy:
-    table = columns.table
-    before, after = table.correct, predicted == table.labels
-    here = columns.factors[name].levels == paying
-    overall, at_level = _compare(after, before), _compare(after[here], before[here])
+    """What a remedy that was tried came to.
+
+    Args:
+        columns: factors of a table.
+        name: of the factor.
+        kind: of the remedy.
+        paying: the level to be mended.
+        predicted: the class that is answered now, of every row.
+        what: was done.
+        rows: that were asked; all by default.
+    """
+    table, rows = columns.table, np.arange(len(columns.table)) if rows is None else rows
+    before, after = table.correct[rows], predicted == table.labels[rows]
+    here = columns.factors[name].levels[rows] == paying
+    overall, at_level = compare_shares(after, before), compare_shares(after[here], before[here])
     said = "; ".join(
         f"{where} {difference(shift, unit='points', scale=100, digits=1)}"
         for where, shift in (("all images", overall), (f"at {paying!r}", at_level))
@@ -127,7 +162,8 @@ def _tried(
     return Remedy(name, kind, True, overall, at_level, f"{what}: {said}")
 
 
-def _compare(after: Bool[np.ndarray, " rows"], before: Bool[np.ndarray, " rows"]) -> Shift | None:
+def compare_shares(after: Bool[np.ndarray, " rows"], before: Bool[np.ndarray, " rows"]) -> Shift | None:
+    """The change of the share of right answers; None of fewer than two images."""
     return paired_shares(after, before) if len(after) > 1 else None
 
 

@@ -6,8 +6,10 @@ from functools import cached_property
 
 from causalvlm.diagnosis.columns import Origin
 from causalvlm.diagnosis.evidence import AdjustedPValues, Evidence
+from causalvlm.diagnosis.front_door import ImageEffect
 from causalvlm.diagnosis.ladder import RUNGS, Ladder, climb
 from causalvlm.diagnosis.levels import Cell, LevelDiagnosis
+from causalvlm.diagnosis.misalignment import Misalignment
 from causalvlm.diagnosis.remedies import Remedy
 from causalvlm.diagnosis.scm import Independence
 from causalvlm.diagnosis.worst import WorstCell
@@ -129,6 +131,10 @@ class Diagnosis:
         independencies: what the graph implies of the table, tested.
         worst: the classes that pay most at a level of a factor, with images.
         remedies: what may mend the factors that are red, and what it did where it was tried.
+        front_door: what the image does to the true label through S; None if causes were not asked about.
+        misalignment: whether the prompts ask for what images are matched by; None unless the model is zero-shot and the
+            levels of a labelled factor are words.
+        groups: the labelled column by which images belong together, for the probes; empty for none.
     """
 
     n: int
@@ -144,6 +150,9 @@ class Diagnosis:
     independencies: tuple[Independence, ...] = ()
     worst: tuple[WorstCell, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    front_door: ImageEffect | None = None
+    misalignment: Misalignment | None = None
+    groups: str = ""
 
     def __repr__(self) -> str:
         count = len(self.factors)
@@ -167,7 +176,8 @@ class Diagnosis:
     def settings(self) -> dict[str, object]:
         """Data, model and how the numbers were made, as plain values."""
         source = self.source.to_record() if self.source else {}
-        return {**source, "folds": self.folds, "references": dict(self.references), "correction": CORRECTION}
+        groups = {"groups": self.groups} if self.groups else {}
+        return {**source, "folds": self.folds, **groups, "references": dict(self.references), "correction": CORRECTION}
 
     def to_record(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -180,6 +190,8 @@ class Diagnosis:
             "independencies": [one.to_record() for one in self.independencies],
             "worst": [one.to_record() for one in self.worst],
             "remedies": [one.to_record() for one in self.remedies],
+            "misalignment": self.misalignment.to_record() if self.misalignment else None,
+            "front_door": self.front_door.to_record() if self.front_door else None,
             "unreadable": self.unreadable,
             "left_out": self.left_out,
             "settings": self.settings,

@@ -16,6 +16,9 @@ Pictures = Sequence[Image.Image]
 Classify = Callable[[Float[np.ndarray, "rows dim"]], Float[np.ndarray, "rows classes"]]
 """From embeddings to log-probabilities of the classes, up to a constant per row."""
 
+Opinions = Callable[[Float[np.ndarray, "rows dim"]], Float[np.ndarray, "templates rows classes"]]
+"""The same of every template of a model, before anything is fused."""
+
 Probabilities = Callable[[Pictures], Float[np.ndarray, "rows classes"]]
 """A classifier of one's own: from pictures to the probabilities of the classes, rows summing to one."""
 
@@ -36,6 +39,8 @@ class Model:
         reword: `classify` with the text features of other templates, averaged; None unless it is zero-shot.
         name: what it is called in a report.
         backbone: frozen towers behind it, whose text tower reads prompts; None where there are none.
+        opinions: what each template says of the classes from embeddings, log-probabilities up to a constant per row;
+            None for one that reads pixels.
     """
 
     class_names: tuple[str, ...]
@@ -46,6 +51,7 @@ class Model:
     reword: Callable[[Sequence[str]], Classify] | None = None
     name: str = "the model"
     backbone: cdc.Backbone | None = None
+    opinions: Opinions | None = None
 
 
 def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> Model:
@@ -69,6 +75,11 @@ def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> 
     def classify(features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows classes"]:
         return classifier(torch.from_numpy(np.array(features)).to(backbone.device)).logits.cpu().numpy()
 
+    @torch.no_grad()
+    def opinions(features: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "templates rows classes"]:
+        said = cdc.template_logits(classifier, torch.from_numpy(np.array(features)).to(backbone.device))
+        return said.float().cpu().numpy()
+
     def reword(templates: Sequence[str]) -> Classify:
         texts = [backbone.encode_texts([one.format(name) for name in classifier.class_names]) for one in templates]
         mean = torch.nn.functional.normalize(torch.stack(texts).mean(0), dim=-1)
@@ -83,6 +94,7 @@ def model_of(adapter: cdc.Adapter, class_names: Sequence[str] | None = None) -> 
         reword=reword if isinstance(adapter.card.method, cdc.ZeroShotConfig) else None,
         name=adapter.card.method.name,
         backbone=backbone,
+        opinions=opinions if classifier.reads == "features" else None,
     )
 
 

@@ -5,7 +5,7 @@ finds under ``values``; the diagnosis itself and the confidence of intervals it 
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from causalvlm.diagnosis.columns import Origin
-from causalvlm.diagnosis.findings import caveats, limits, summarize
+from causalvlm.diagnosis.findings import caveats, limits, say_front_door, say_misalignment, summarize
+from causalvlm.diagnosis.front_door import CANNOT_KNOW
 from causalvlm.diagnosis.ladder import LIGHTS, Answer, Light
 from causalvlm.diagnosis.levels import Cell, largest_loss
 from causalvlm.diagnosis.pairs import small_png
@@ -24,9 +25,11 @@ from causalvlm.diagnosis.worst import WorstCell
 from causalvlm.figures.diagnosis import draw_diagnosis, figure_factors
 from causalvlm.figures.graph import draw_graph
 from causalvlm.figures.ladder import draw_ladder
+from causalvlm.figures.misalignment import draw_misalignment
 from causalvlm.figures.style import to_bytes
 from causalvlm.graphs.graph import CausalGraph
-from causalvlm.intervals import Shift
+from causalvlm.graphs.paper import paper_scm
+from causalvlm.intervals import Estimate, Shift
 from causalvlm.phrases import spoken
 
 RUNG_NAMES = ("Decodable?", "Used?", "Goes with the class?", "Effect known?", "Survives?")
@@ -132,6 +135,39 @@ def _overview_of(diagnosis: Diagnosis, graph: CausalGraph) -> CausalGraph:
     return CausalGraph(edges, bidirected=bidirected, latent=graph.latent)
 
 
+def _front_door(report: Report) -> Values:
+    effect = report.diagnosis.front_door
+    if effect is None:
+        return {"effect": None}
+    groups = [{**vars(one), "pictures": _small(one.files)} for one in effect.groups]
+    rows: list[tuple[str, Estimate | Shift | None, str]] = [("as images are", effect.association, "")]
+    rows.append(("by the front door, through S", effect.front_door, effect.refusal and "refused"))
+    if effect.adjusted_for:
+        named = ", ".join(spoken(name) for name in effect.adjusted_for)
+        rows.append((f"by the back door, with {named} held fixed", effect.back_door, effect.back_door_refusal))
+    return {
+        "effect": effect, "words": say_front_door(effect), "groups": groups, "rows": rows, "limits": CANNOT_KNOW,
+        "figure": _svg(draw_graph(paper_scm("front_door"))),
+    }  # fmt: skip
+
+
+def _misalignment(report: Report) -> Values:
+    found = report.diagnosis.misalignment
+    if found is None:
+        return {"found": None}
+    files = (found.example.file,) if found.example and found.example.file else ()
+    return {
+        "found": found, "words": say_misalignment(found), "figure": _svg(draw_misalignment(found)),
+        "picture": next(iter(_small(files)), None), "matches": (found.whole, found.by_class, *found.components),
+    }  # fmt: skip
+
+
+def _small(files: Sequence[str]) -> list[str]:
+    """The files that can still be read, as small pictures."""
+    images = (read_or_none(Path(file)) for file in files)
+    return [picture_source(small_png(image)) for image in images if image is not None]
+
+
 def _made(factor: FactorDiagnosis, level: str | None) -> Shift | None:
     return next((one.accuracy for one in factor.evidence.interventions if one.level == level), None)
 
@@ -197,9 +233,11 @@ def _settings(report: Report) -> Values:
 SECTIONS: dict[str, Callable[[Report], Values]] = {
     "answer": _answer,
     "rungs": _rungs,
+    "misalignment": _misalignment,
     "remedies": _remedies,
     "worst": _worst,
     "graph": _graph,
+    "front_door": _front_door,
     "words": _words,
     "limits": _limits,
     "overview": _overview,

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -129,5 +130,12 @@ def to_html(diagnosis: Diagnosis, provenance: Provenance) -> str:
         "title": title_of(diagnosis),
         "diagnosis": diagnosis,
         "sections": {name: values_of(report) for name, values_of in SECTIONS.items()},
+        "download": _download({**to_record(diagnosis), "provenance": dict(provenance)}),
     }
     return fill_template("report.html", values)
+
+
+def _download(record: Mapping[str, object]) -> str:
+    """Plain data inside the page, as what a link saves: without a script, and offline."""
+    content = (json.dumps(record, indent=2, allow_nan=False) + "\n").encode()
+    return f"data:application/json;base64,{base64.b64encode(content).decode()}"

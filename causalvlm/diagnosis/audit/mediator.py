@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Shaped
+from scipy.special import logsumexp
 
 from causalvlm.diagnosis.audit.arrays import (
     MOST_COMPONENTS,
@@ -112,7 +113,7 @@ def measure(
     """
     codes = {name: level_codes(levels) for name, levels in factors.items()}
     known = {name: codes[name] for name in labelled if codes[name].max() > 0}
-    found: dict[Key, Measured] = {("mediation",): _mediation(given, known)}
+    found: dict[Key, Measured] = {("mediation",): measure_mediation(given, known)}
     advance()
     seen: _Seen | None = None
     for name, levels in codes.items():
@@ -138,13 +139,20 @@ def assemble(found: Mapping[Key, Finding], overlap: tuple[Finding, Mapping[str, 
     return MediatorFindings(found["mediation",], leaks, templates, by_factor("second_stage"), *overlap)
 
 
-def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
-    """What X says of Y beyond S and the labelled factors."""
+def measure_mediation(given: Mediator, known: Mapping[str, Codes], *, one: int | None = None) -> Measured:
+    """What X says of Y beyond S and the labelled factors.
+
+    Args:
+        given: S, X and Y.
+        known: levels of the labelled factors, as indices.
+        one: an index of a class: Y is then that class against all others, which takes less time.
+    """
+    labels = given.labels if one is None else (given.labels == one).astype(np.int64)
     base = np.hstack([read_from(given.opinions), *(indicators(codes) for codes in known.values())])
     every = components(flat(given.opinions), len(given.labels), rows_each=ROWS_TAKEN_OUT)
     added = left_over(given.features, np.hstack([base, every]), most=MOST_EMBEDDED)
-    read = _read_labels(given, base).beyond(added)
-    shift = read.bits(given.labels)
+    read = _read_labels(given, base, one=one)
+    shift = read.beyond(added).bits(labels)
     beside = f" and {_names(known)}" if known else ""
     other = "another hidden cause" if known else "a hidden cause"
     return Measured(
@@ -162,7 +170,7 @@ def _mediation(given: Mediator, known: Mapping[str, Codes]) -> Measured:
             else "S is as rich as the embedding: nothing is left in X beyond it."
         ),
         unknown=MORE,
-        sensitive=_sensitive(shift, read.base, added, given.assigned, rng=given.rng),
+        sensitive=_sensitive(shift, read.held_out, added, given.assigned, rng=given.rng),
         provable=bool(known),  # the front door allows a hidden cause of X and Y: it may be all that X says beyond S
     )
 
@@ -250,10 +258,13 @@ def _seen(given: Mediator) -> _Seen:
     return _Seen(features, blocked, both, _read_labels(given, both))
 
 
-def _read_labels(given: Mediator, columns: Matrix) -> Base:
-    """Y read from columns, starting from what the templates say on average."""
-    start, classes = given.opinions.mean(0), given.opinions.shape[2]
-    return read_base(columns, given.labels, given.assigned, start=start, levels=classes)
+def _read_labels(given: Mediator, columns: Matrix, *, one: int | None = None) -> Base:
+    """Y, or one class against all others, read from columns, starting from what the templates say on average."""
+    start, labels = given.opinions.mean(0), given.labels
+    if one is not None:
+        own = start[:, one] - logsumexp(np.delete(start, one, axis=1), axis=1)  # log odds of the class
+        start, labels = np.column_stack([-own, own]) / 2, (labels == one).astype(np.int64)
+    return read_base(columns, labels, given.assigned, start=start, levels=start.shape[1])
 
 
 def _second_stage(given: Mediator, seen: _Seen, name: str, codes: Codes) -> Measured:

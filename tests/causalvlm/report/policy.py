@@ -4,10 +4,11 @@ import base64
 import hashlib
 from html.parser import HTMLParser
 
-SHOWN = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "br", "div", "span", "code", "img",
-         "figure", "figcaption", "details", "summary", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th",
-         "td", "svg", "g", "path", "rect", "circle", "text"}  # fmt: skip
-"""Tags that show something. None of them runs, fetches or sends anything by itself, but for the source of an image."""
+SHOWN = {"a", "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "br", "div", "span", "code",
+         "img", "figure", "figcaption", "details", "summary", "strong", "ul", "li", "table", "thead", "tbody", "tr",
+         "th", "td", "svg", "g", "path", "rect", "circle", "text"}  # fmt: skip
+"""Tags that show something. None of them runs, fetches or sends anything by itself, but for the source of an image; a
+link saves what is in the page."""
 
 
 class _Page(HTMLParser):
@@ -51,6 +52,10 @@ def require_closed(page: str) -> None:
     assert "url(" not in read.styles[0]
     assert "@import" not in read.styles[0]
     for tag, attributes in rest:
-        assert not {name for name in attributes if name.startswith("on") or name in ("style", "href", "http-equiv")}
+        assert not {name for name in attributes if name.startswith("on") or name in ("style", "http-equiv")}
         assert ("src" in attributes) == (tag == "img")
+        assert ("href" in attributes) == (tag == "a")
+        if tag == "a":
+            assert set(attributes) == {"href", "download"}
+            assert (attributes["href"] or "").startswith("data:application/json;base64,")
         assert (attributes.get("src") or "data:image/").startswith("data:image/")

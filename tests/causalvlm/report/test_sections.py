@@ -1,5 +1,7 @@
 """Every section of a report, for diagnoses with and without causes, of any number of factors, and with bad names."""
 
+import base64
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,17 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from causalvlm.diagnosis.audit.verdicts import Finding
 from causalvlm.diagnosis.diagnose import diagnose
-from causalvlm.diagnosis.findings import headline, limits, summarize
+from causalvlm.diagnosis.findings import headline, limits, say_front_door, say_misalignment, summarize
+from causalvlm.diagnosis.front_door import CANNOT_KNOW, REMEDIES, Group, ImageEffect
 from causalvlm.diagnosis.ladder import RUNGS
+from causalvlm.diagnosis.misalignment import Example, Followed, Match, Misalignment
 from causalvlm.diagnosis.settings import Setting
 from causalvlm.embeddings.model import Model
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.figures.ladder import LONGEST_NAME, SHOWN_FACTORS, draw_ladder
 from causalvlm.figures.style import to_bytes
 from causalvlm.graphs.graph import CausalGraph
+from causalvlm.intervals import Estimate, Shift
+from causalvlm.refutation.verdict import Verdict, Verdicts
 from causalvlm.report.sections import MARKS, RUNG_NAMES
-from causalvlm.report.write import render_report, to_html
+from causalvlm.report.write import render_report, to_html, to_record
 from tests.causalvlm.report.policy import require_closed
 
 ROWS = 220
@@ -77,6 +84,7 @@ def test_with_causes_every_section_has_something_to_say(page):
         "What to do",
         "Where it fails worst",
         "The causal graph, and what it rests on",
+        "What the image does to its true label, through S",
         "In words",
         "What this does not show",
         "All factors",
@@ -123,6 +131,10 @@ def test_remedies_that_help_and_those_that_do_not_are_told_apart(full, page):
     hopeless = to_html(replace(full, remedies=useless), {})
     assert "not for certain" in hopeless
     assert re.search(r"Nothing that was tried here certainly helps\s+with light\.", hopeless)
+    trained = replace(full.remedies[0], kind="train", at_level=Shift(0.1, 0.05, 0.2, 0.01))
+    assert "accuracy, not the effect" not in to_html(replace(full, remedies=(trained,)), {})
+    wider = replace(trained, effect=Shift(-0.1, -0.2, -0.05, 0.01))
+    assert "accuracy, not the effect" in to_html(replace(full, remedies=(wider,)), {})
     none = to_html(replace(full, remedies=()), {})
     assert "Nothing that was tried" not in none
     assert "What to do" not in none
@@ -231,3 +243,70 @@ def test_the_headline_names_the_red_factors_and_says_unknown_where_there_is_none
     assert ("unknown for two words" in calm) == (full.factors[1].ladder.light != "green")
     also = replace(full.factors[0], factor="the_lamp")
     assert headline(replace(full, factors=(full.factors[0], also)))[0].endswith("It also pays for the lamp.")
+
+
+def test_every_number_can_be_saved_from_the_page(full, page):
+    (link,) = re.findall(r'<a href="data:application/json;base64,([^"]*)" download="diagnosis.json">', page)
+    saved = json.loads(base64.b64decode(link))
+    assert saved == {**json.loads(json.dumps(to_record(full))), "provenance": {"seed": 7}}
+
+
+def through_s(**more):
+    thin = Finding("cannot tell", 0.05, 0.02, 0.1, None, "share", "shares", "Overlap is thin.")
+    known = {
+        "n": 400, "mediator": "log-probabilities of 2 classes by zero-shot", "treated": "group 1", "control": "group 2",
+        "groups": (Group("group 1", 250, (("cat", 0.7),), ()), Group("group 2", 150, (("dog", 0.9),), ())),
+        "outcome": "cat", "association": Estimate(0.6, 0.5, 0.7), "checks": {"overlap": thin},
+        "adjusted_for": ("light",), "back_door": Shift(0.31, 0.2, 0.4, 1e-6),
+    }  # fmt: skip
+    return ImageEffect(**{**known, **more})
+
+
+def test_the_front_door_is_shown_as_a_number_with_what_it_rests_on_or_as_a_refusal(full):
+    shift = Shift(0.25, 0.11, 0.4, 0.001)
+    passed, failed = (Verdicts([Verdict("leak from light", one, 0.1, "because")]) for one in ("passed", "failed"))
+    shown = {
+        "estimated": through_s(front_door=shift, verdicts=passed),
+        "refuted": through_s(front_door=shift, verdicts=failed, remedy=REMEDIES["leak"]),
+        "refused": through_s(refusal="S all but determines X", remedy=REMEDIES["overlap"]),
+    }
+    for status, effect in shown.items():
+        assert effect.status == status
+        page = to_html(replace(full, front_door=effect), {})
+        require_closed(page)
+        section = page[page.index("What the image does") : page.index("<h2>In words")]
+        assert say_front_door(effect).replace("'", "&#39;") in section
+        assert "Overlap is thin." in section
+        assert "+31" in section
+        assert ("+25" in section) == (status != "refused")
+        assert all(limit in section.replace("&#39;", "'") for limit in CANNOT_KNOW)
+    assert "What could not be told: overlap." in say_front_door(shown["estimated"])
+    assert "refuted: leak from light" in say_front_door(shown["refuted"])
+    assert "refused, because S all but determines X. S and X are" in say_front_door(shown["refused"])
+    assert "What the image does" not in to_html(replace(full, front_door=None), {})
+
+
+def test_misalignment_is_shown_with_its_texts_and_what_answers_follow(full):
+    told, asked = (
+        Match(part, f"a {part}.", Estimate(share, share - 0.1, share + 0.05), 0.5, Estimate(1.0, 0.5, 1.5))
+        for part, share in (("description", 0.9), ("class", 0.6))
+    )
+    light = Match("light", "a picture, day.", Estimate(0.7, 0.6, 0.8), 0.5, Estimate(0.1, 0.0, 0.2))
+    example = Example("", "a <b>cat</b>, day.", "cat", "dog")
+    follows = (Followed("light", 0.42, 0.01), Followed("two_words", 0.0, 1.0))
+    found = Misalignment(
+        99, "{class}, {light}", told, asked, (light,), Shift(0.3, 0.2, 0.4, 0.001), Estimate(0.35, 0.2, 0.5), follows,
+        (("take", "'1' is no word"),), example,
+    )  # fmt: skip
+    page = to_html(replace(full, misalignment=found), {})
+    require_closed(page)
+    section = page[page.index("Do the prompts ask") : page.index("<h2>What to do")]
+    for words in ("what answers follow most is light", "42&nbsp;%", "a picture, day.", "two words", "is no word"):
+        assert words in section
+    assert "certainly follow no factor" in say_misalignment(replace(found, follows=follows[1:]))
+    assert repr(found) == "<Misalignment on 99 images: description 90%, class 60%>"
+    assert "30 points more (20 to 40) by the description" in section
+    assert say_misalignment(replace(found, gap=Shift(0.1, -0.1, 0.3, 0.4))).startswith(
+        "No task misalignment is certain"
+    )
+    assert "Do the prompts ask" not in to_html(replace(full, misalignment=None), {})
