@@ -277,9 +277,9 @@ def estimate_effect(
         table: one row per unit; not changed.
         estimand: what `identify` returned.
         rng: for bootstrap draws and fold assignment, or a seed; the same state gives the same numbers.
-        estimator: 'plug-in', 'two-stage' or 'one-step' for a front door; 'plug-in', 'outcome-regression',
-            'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door; 'two-stage-least-squares' or
-            'local-effect' for an instrument; 'plug-in' or 'nested-regressions' for a part of an effect.
+        estimator: 'plug-in', 'two-stage', 'one-step' or 'dose-response' for a front door; 'plug-in',
+            'outcome-regression', 'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door;
+            'two-stage-least-squares' or 'local-effect' for an instrument; 'plug-in' or 'nested-regressions' for a part.
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.
