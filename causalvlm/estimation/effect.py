@@ -20,7 +20,7 @@ from causalvlm.estimation.roles import read_columns
 from causalvlm.estimation.sample import Level, find_level
 from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.spread import Contrast, Spread, contrast
-from causalvlm.identification.estimands import Estimand
+from causalvlm.identification.estimands import Estimand, Mediation
 from causalvlm.markup import html_table
 from causalvlm.phrases import INTERVAL
 from causalvlm.randomness import Rng, generator
@@ -129,9 +129,10 @@ class Effect:
     @property
     def formula(self) -> str:
         """What `value` is, in symbols."""
-        form, outcome = "E[{}|do({}={})]", self.estimand.outcome
+        beside = f", {self.estimand.beside()}" if isinstance(self.estimand, Mediation) and self.estimand.at else ""
+        form, outcome = f"E[{{}}|do({{}}={{}}{beside})]", self.estimand.outcome
         if self.distribution is not None:
-            form, outcome = "P({}|do({}={}))", f"{outcome}={[*self.distribution[self.control]][-1]}"
+            form, outcome = f"P({{}}|do({{}}={{}}{beside}))", f"{outcome}={[*self.distribution[self.control]][-1]}"
         levels = (say_level(level) for level in (self.treated, self.control))
         return " - ".join(form.format(outcome, self.estimand.treatment, level) for level in levels)
 
@@ -192,8 +193,7 @@ class Effect:
         Example:
             >>> from causalvlm.identification.estimands import FrontDoor
             >>> from causalvlm.worlds.discrete import smoking
-            >>> rng = np.random.default_rng(0)
-            >>> effect = estimate_effect(smoking().sample(20_000, rng=rng), FrontDoor("X", "Y", ("S",)), rng=rng)
+            >>> effect = estimate_effect(smoking().sample(20_000, rng=0), FrontDoor("X", "Y", ("S",)), rng=0)
             >>> list(effect.to_record()["do_means"])
             ['0', '1']
         """

@@ -18,6 +18,7 @@ from causalvlm.estimation.sample import (
     Levels,
     check_columns,
     check_fixable,
+    find_level,
     is_constant,
     is_discrete,
     joint_levels,
@@ -166,6 +167,43 @@ class Problem:
                 return tuple((arm, control) for arm in arms)
             case _:
                 return tuple((arm, arm) for arm in arms)
+
+    @property
+    def held(self) -> tuple[Level, ...]:
+        """The levels at which the mediators are held, of a controlled effect.
+
+        Raises:
+            InputError: if a mediator that is held is a vector.
+        """
+        at = self.estimand.at if isinstance(self.estimand, Mediation) else ()
+        if at and len(at) != len(self.roles.mediators):
+            raise InputError(
+                f"a mediator that is held must be one column; received {len(self.roles.mediators)} columns for "
+                f"{len(at)} levels. Hold a single column, or ask for another part of the effect."
+            )
+        return at
+
+    @property
+    def held_code(self) -> int | None:
+        """Where the mediators' levels at which they are held stand among their joint levels; None of other effects.
+
+        Raises:
+            InputError: if a mediator has no such level.
+            OverlapError: if no row has all of them.
+        """
+        if not self.held:
+            return None
+        rows = np.ones(self.rows, dtype=bool)
+        for name, value in zip(self.roles.mediators, self.held, strict=True):
+            found = levels(self.table, name)
+            rows &= found.codes == find_level(name, found.labels, value, asked="at=")
+        if not rows.any():
+            raise OverlapError(
+                f"the levels at which mediators are held must occur together; received {self.held} of "
+                f"{', '.join(self.roles.mediators)}, which no row has. Hold them elsewhere.",
+                effective_sample_size=0.0,
+            )
+        return int(self.mediator_levels.codes[rows][0])
 
     @cached_property
     def data(self) -> Data:
