@@ -116,6 +116,19 @@ class Problem:
                 other.__dict__.update({name: self.__dict__[name] for name in properties if name in self.__dict__})
         return other
 
+    def read(self) -> None:
+        """Read the columns beside treatment and outcome as numbers, for all problems that are reordered from this one.
+
+        Example:
+        >>> from causalvlm.identification.estimands import FrontDoor
+            >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "S": [0.1, 1.2, 0.3, 1.4], "Y": [0.0, 1.0, 0.5, 1.5]})
+            >>> problem = read_problem(table, FrontDoor("X", "Y", ("S",)))
+            >>> problem.read()
+            >>> problem.reordered(["X"], np.arange(4)).mediator is problem.mediator
+            True
+        """
+        _ = self.mediator, self.covariates, self.instrument
+
     def once(self, name: str, make: "Callable[[], Made]") -> "Made":
         """What does not depend on the outcome: made on first use, and shared by problems that differ in it alone.
 
