@@ -269,6 +269,30 @@ def passed_on_bent(rng: np.random.Generator, rows: int, do: float | None) -> pd.
     return pd.DataFrame({"C": c, "X": x.astype(int), "S": s, "Y": s**2 + c + rng.normal(size=rows)})
 
 
+def parabola(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Front door, continuous treatment: the mediator bends with the square of the treatment."""
+    u = rng.normal(size=rows)
+    x = amount(u + rng.normal(size=rows), do)
+    s = x + 0.6 * x**2 + rng.normal(size=rows)
+    return pd.DataFrame({"X": x, "S": s, "Y": s + u + rng.normal(size=rows)})
+
+
+def swell(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Front door, continuous treatment: a wave that a covariate tilts, an outcome with a product of mediator and U."""
+    u, c = rng.normal(size=(2, rows))
+    x = amount(u + 0.7 * c + rng.normal(size=rows), do)
+    s = np.sin(x) + 0.5 * c + 0.3 * c * x + rng.normal(size=rows)
+    return pd.DataFrame({"X": x, "C": c, "S": s, "Y": s + 0.5 * s * u + u + c + rng.normal(size=rows)})
+
+
+def tight(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Front door, continuous treatment: the mediator nearly repeats it, and little is left to compare."""
+    u = rng.normal(size=rows)
+    x = amount(u + rng.normal(size=rows), do)
+    s = x + 0.4 * rng.normal(size=rows)
+    return pd.DataFrame({"X": x, "S": s, "Y": s + u + rng.normal(size=rows)})
+
+
 def identified(text: str) -> Estimand:
     """What `identify` says of the effect of X on Y."""
     return causalvlm.identify(causalvlm.CausalGraph(text), treatment="X", outcome="Y")
@@ -304,6 +328,12 @@ WORLDS: Mapping[str, World] = {
     "instrument, two levels": World(assigned, 2000, Instrument("X", "Y", "Z", ("W",)), 200),
     "mediation": World(passed_on, 500, THROUGH, known=2.0),
     "mediation, bent": World(passed_on_bent, 500, THROUGH),
+    "front, amounts, parabola, curve": World(parabola, 2000, FRONT, 100, options=DOSE),
+    "front, amounts, wave given C, curve": World(
+        swell, 2000, FrontDoor("X", "Y", ("S",), ("C",)), 100, options=DOSE, known=float(np.sin(1.0))
+    ),
+    "front, amounts, saturating, curve": World(saturating, 2000, FRONT, 100, options=DOSE),
+    "front, amounts, tight, curve": World(tight, 2000, FRONT, 100, options=DOSE),
 }
 
 

@@ -1,7 +1,7 @@
 """`causalvlm estimate`: the effect that a graph identifies, from a table, with what may be said against it."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +10,7 @@ import typer
 
 from causalvlm.cli.identify import (
     Asked,
+    AtOption,
     GraphArgument,
     OutcomeOption,
     PartOption,
@@ -18,6 +19,7 @@ from causalvlm.cli.identify import (
     check_graph,
     find_estimand,
     open_graph,
+    read_held,
     result_of,
 )
 from causalvlm.cli.output import NOT_IDENTIFIED, ForceOption, JsonOption, check_json, console, say_first, write_result
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from causalvlm.estimation.effect import Effect
     from causalvlm.graphs.graph import CausalGraph
     from causalvlm.identification.estimands import Estimand
-    from causalvlm.identification.mediation import Part
+    from causalvlm.identification.mediation import Held, Part
     from causalvlm.refutation.verdict import Verdict
 
     EstimatorName = str
@@ -66,6 +68,7 @@ def estimate(
         typer.Option(metavar="COLUMN...", help="Columns that hold the mediator, such as 'S_*' or S=S_0; repeatable."),
     ] = None,
     part: PartOption = "indirect",
+    at: AtOption = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Rows of one cluster, such as a video, are not independent.")
     ] = None,
@@ -97,7 +100,7 @@ def estimate(
     question = {"treatment": treatment, "outcome": outcome, "seed": seed}
     try:
         estimand, columns = _identify(
-            data, loaded, treatment, outcome, _patterns(mediator, more), strategy, part, estimator
+            data, loaded, treatment, outcome, _patterns(mediator, more), strategy, part, estimator, read_held(at)
         )
     except NotIdentifiedError as error:
         _refuse(json, {**question, **result_of(error)}, str(error), error, force=force)
@@ -188,10 +191,11 @@ def _identify(
     strategy: Asked,
     part: "Part",
     estimator: str | None,
+    at: "Mapping[str, Held]",
 ) -> tuple["Estimand", Columns]:
     """Find the estimand and the columns of its nodes; a named mediator or estimator decides what is left open."""
     present = [node for node in graph.observed if node in data.columns]
-    if patterns and strategy in ("any", "front-door") and estimator not in _PARTS:
+    if patterns and not at and strategy in ("any", "front-door") and estimator not in _PARTS:
         return _through_mediator(data, graph, treatment, outcome, patterns, present)
     serves = () if estimator is None else ESTIMATORS[estimator].serves
     if strategy == "any" and len(serves) == 1:
@@ -204,7 +208,7 @@ def _identify(
     columns: Columns = {named[0]: held} if named else {}
     mediators = tuple(columns or held)
     seen = graph.observe_only(*present, *graph.known(mediators, "the mediator"))
-    return find_estimand(seen, treatment, outcome, strategy, mediators=mediators, part=part), columns
+    return find_estimand(seen, treatment, outcome, strategy, mediators=mediators, part=part, at=at), columns
 
 
 def _through_mediator(

@@ -1,6 +1,6 @@
 """`causalvlm identify`: can this effect be estimated from what is observed, and by which formula?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from causalvlm.graphs.graph import CausalGraph
     from causalvlm.identification.cross_check import CrossCheck
     from causalvlm.identification.estimands import Estimand
-    from causalvlm.identification.mediation import Part
+    from causalvlm.identification.mediation import Held, Part
 
 GraphArgument = Annotated[
     str,
@@ -33,8 +33,15 @@ StrategyOption = Annotated[
     ),
 ]
 PartOption = Annotated[
-    Literal["indirect", "direct", "total"],
-    typer.Option(help="With --strategy mediation: through the mediators, past them, or both together."),
+    Literal["indirect", "direct", "total", "controlled"],
+    typer.Option(
+        help="With --strategy mediation: through the mediators, past them, both together, or past mediators that are "
+        "held at a level, see --at."
+    ),
+]
+AtOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NODE=LEVEL", help="With --part controlled: where a mediator is held; repeat."),
 ]
 
 
@@ -52,6 +59,7 @@ def identify(
         typer.Option(metavar="NODE", help="With --strategy mediation: what it passes through; repeat."),
     ] = None,
     part: PartOption = "indirect",
+    at: AtOption = None,
     cross_check: Annotated[
         bool, typer.Option("--cross-check", help="Ask DoWhy as well, and say whether it agrees.")
     ] = False,
@@ -78,7 +86,9 @@ def identify(
         )
     found: Estimand | NotIdentifiedError
     try:
-        found = find_estimand(loaded, treatment, outcome, strategy, mediators=mediator or (), part=part)
+        found = find_estimand(
+            loaded, treatment, outcome, strategy, mediators=mediator or (), part=part, at=read_held(at)
+        )
     except NotIdentifiedError as error:
         found = error
     check = _cross_check(loaded, treatment, outcome, strategy) if cross_check else None
@@ -105,8 +115,9 @@ def find_estimand(
     *,
     mediators: Sequence[str],
     part: "Part",
+    at: "Mapping[str, Held] | None" = None,
 ) -> "Estimand":
-    """What the options --strategy, --mediator and --part ask for.
+    """What the options --strategy, --mediator, --part and --at ask for.
 
     Raises:
         NotIdentifiedError: nothing of the kind identifies it.
@@ -118,11 +129,31 @@ def find_estimand(
     from causalvlm.identification.identify import identify
     from causalvlm.identification.mediation import identify_mediation
 
+    if at and strategy != "mediation":
+        raise InputError(
+            f"--at must come with --strategy mediation; received the strategy {strategy!r}. Add or drop it."
+        )
     if strategy != "mediation":
         return identify(graph, treatment=treatment, outcome=outcome, strategy=strategy)
     if not mediators:
         raise InputError("--strategy mediation must be told the mediators; received none. Add --mediator NODE.")
-    return identify_mediation(graph, treatment=treatment, outcome=outcome, mediators=mediators, part=part)
+    return identify_mediation(graph, treatment=treatment, outcome=outcome, mediators=mediators, part=part, at=at)
+
+
+def read_held(given: Sequence[str] | None) -> "dict[str, Held]":
+    """The levels of --at.
+
+    Example:
+        >>> read_held(["S=1", "T=high"])
+        {'S': '1', 'T': 'high'}
+    """
+    held: dict[str, Held] = {}
+    for one in given or ():
+        node, equals, level = one.partition("=")
+        if not (node and equals and level):
+            raise InputError(f"--at must be NODE=LEVEL; received {one!r}. Write --at S=1.")
+        held[node] = level
+    return held
 
 
 def check_graph(source: str) -> None:

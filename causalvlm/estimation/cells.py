@@ -90,17 +90,23 @@ def cell_means(cells: Cells) -> Float[np.ndarray, "_ _ _ _"]:
     return cells.sums / np.maximum(cells.counts, _TINY)[..., None]
 
 
-def needed(counts: Float[np.ndarray, "_ _ _"]) -> Bool[np.ndarray, "_ _ _"]:
+def needed(counts: Float[np.ndarray, "_ _ _"], at: int | None = None) -> Bool[np.ndarray, "_ _ _"]:
     """Cells whose outcome mean enters the sum: every treatment level at every (c, s) that occurs at all.
+
+    Args:
+        counts: rows in each cell.
+        at: the level at which the mediator is held, if it is: then at every c, and at no other s.
 
     Example:
         >>> needed(np.array([[[3.0, 0.0], [0.0, 0.0]]]))[0, :, 1]
         array([False, False])
     """
+    if at is not None:
+        return np.broadcast_to(np.arange(counts.shape[-1]) == at, counts.shape)
     return np.broadcast_to(counts.sum(1, keepdims=True) > 0, counts.shape)
 
 
-def require_cells(cells: Cells, stratum: Levels, treatment: Levels, mediator: Levels) -> None:
+def require_cells(cells: Cells, stratum: Levels, treatment: Levels, mediator: Levels, at: int | None = None) -> None:
     """Refuse a table that lacks a cell (x, s) which the sum over x' needs.
 
     Raises:
@@ -113,7 +119,7 @@ def require_cells(cells: Cells, stratum: Levels, treatment: Levels, mediator: Le
         ...
         causalvlm.errors.OverlapError: every level of 'X' must occur ...
     """
-    empty = needed(cells.counts) & (cells.counts == 0)
+    empty = needed(cells.counts, at) & (cells.counts == 0)
     if not empty.any():
         return
     c, x, s = np.argwhere(empty)[0]
@@ -174,6 +180,20 @@ def nested_overlap(cells: Cells, nested: Sequence[tuple[int, int]], pair: tuple[
     sizes = np.array([kish(ratio, counts[:, a], squares[:, a]) for ratio, a in zip(ratios, levels, strict=True)])
     rows = counts.sum((0, 2))[levels]
     return Overlap(_cells_auc(counts, pair), sizes, sizes / rows)
+
+
+def held_overlap(cells: Cells, at: int, pair: tuple[int, int]) -> Overlap:
+    """Overlap of the weights 1 / p(a, s | c) over the rows of a level at the s where the mediator is held.
+
+    Example:
+        >>> cells = Cells(np.full((2, 2, 2), 25.0), np.zeros((2, 2, 2, 1)), None, None)
+        >>> held_overlap(cells, 1, (1, 0)).sizes
+        array([50., 50.])
+    """
+    held, squares = cells.counts[..., at], _squares(cells)[..., at]
+    inverse = cells.counts.sum((1, 2))[:, None] / np.maximum(held, _TINY)
+    sizes = np.array([kish(inverse[:, a], held[:, a], squares[:, a]) for a in range(held.shape[1])])
+    return Overlap(_cells_auc(held.T[None], pair), sizes, sizes / held.sum(0))
 
 
 def _squares(cells: Cells) -> Float[np.ndarray, "_ _ _"]:

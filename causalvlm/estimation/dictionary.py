@@ -44,5 +44,7 @@ def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Mat
         widths = [scaled.shape[1] * factor for factor in ((1.0, _NARROW) if narrow else (1.0,))]
         return np.hstack([scaled, *bends, *(np.exp(-squared / (2 * width)) for width in widths)])
 
-    final = standardiser(columns(train))
-    return lambda values: final(columns(values))
+    of_train = columns(train)
+    final = standardiser(of_train)
+    of_train = final(of_train)
+    return lambda values: of_train if values is train else final(columns(values))

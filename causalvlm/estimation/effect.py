@@ -20,7 +20,7 @@ from causalvlm.estimation.roles import read_columns
 from causalvlm.estimation.sample import Level, find_level
 from causalvlm.estimation.sampling import EVEN, Sampling
 from causalvlm.estimation.spread import Contrast, Spread, contrast
-from causalvlm.identification.estimands import Estimand
+from causalvlm.identification.estimands import Estimand, Mediation
 from causalvlm.markup import html_table
 from causalvlm.phrases import INTERVAL
 from causalvlm.randomness import Rng, generator
@@ -129,9 +129,10 @@ class Effect:
     @property
     def formula(self) -> str:
         """What `value` is, in symbols."""
-        form, outcome = "E[{}|do({}={})]", self.estimand.outcome
+        beside = f", {self.estimand.beside()}" if isinstance(self.estimand, Mediation) and self.estimand.at else ""
+        form, outcome = f"E[{{}}|do({{}}={{}}{beside})]", self.estimand.outcome
         if self.distribution is not None:
-            form, outcome = "P({}|do({}={}))", f"{outcome}={[*self.distribution[self.control]][-1]}"
+            form, outcome = f"P({{}}|do({{}}={{}}{beside}))", f"{outcome}={[*self.distribution[self.control]][-1]}"
         levels = (say_level(level) for level in (self.treated, self.control))
         return " - ".join(form.format(outcome, self.estimand.treatment, level) for level in levels)
 
@@ -192,8 +193,7 @@ class Effect:
         Example:
             >>> from causalvlm.identification.estimands import FrontDoor
             >>> from causalvlm.worlds.discrete import smoking
-            >>> rng = np.random.default_rng(0)
-            >>> effect = estimate_effect(smoking().sample(20_000, rng=rng), FrontDoor("X", "Y", ("S",)), rng=rng)
+            >>> effect = estimate_effect(smoking().sample(20_000, rng=0), FrontDoor("X", "Y", ("S",)), rng=0)
             >>> list(effect.to_record()["do_means"])
             ['0', '1']
         """
@@ -277,9 +277,9 @@ def estimate_effect(
         table: one row per unit; not changed.
         estimand: what `identify` returned.
         rng: for bootstrap draws and fold assignment, or a seed; the same state gives the same numbers.
-        estimator: 'plug-in', 'two-stage' or 'one-step' for a front door; 'plug-in', 'outcome-regression',
-            'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door; 'two-stage-least-squares' or
-            'local-effect' for an instrument; 'plug-in' or 'nested-regressions' for a part of an effect.
+        estimator: 'plug-in', 'two-stage', 'one-step' or 'dose-response' for a front door; 'plug-in',
+            'outcome-regression', 'partially-linear', 'dose-response', 'ipw' or 'aipw' for a back door;
+            'two-stage-least-squares' or 'local-effect' for an instrument; 'plug-in' or 'nested-regressions' for a part.
         treated: level to compare; by default the last one, or 1 for a continuous treatment.
         control: level to compare with; by default the first one, or 0.
         columns: the columns that hold a node, for a node that is a vector; by default the column of its name.

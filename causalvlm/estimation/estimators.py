@@ -157,9 +157,9 @@ def _partially_linear(problem: "Problem", *, rng: "np.random.Generator") -> "Fit
 
 
 def _dose_response(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
-    from causalvlm.estimation import dose_response
+    from causalvlm.estimation import dose_response, mediated_response
 
-    return dose_response.run(problem, rng=rng)
+    return (mediated_response if problem.front_door else dose_response).run(problem, rng=rng)
 
 
 def _ipw(problem: "Problem", *, rng: "np.random.Generator") -> "Fit":
@@ -249,7 +249,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
     ),
     "dose-response": Estimator(
         _dose_response,
-        serves=("back-door",),
+        serves=("front-door", "back-door"),
         treatment="amounts",
         outcome="numeric",
         rows="weights",

@@ -3,6 +3,7 @@
 They are tried where the plain models of `nuisance` have left structure in their residuals, and combined with those.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from scipy.linalg import eigh
 from scipy.special import softmax
 from sklearn.covariance import ledoit_wolf
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV, LogisticRegression
 from sklearn.preprocessing import SplineTransformer
 
@@ -72,7 +74,9 @@ def sparse(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predic
     """
     expand = _splines(features)
     design = expand(features)
-    models = [LassoCV(alphas=20, cv=3, tol=1e-3).fit(design, column, weights) for column in outcome.T]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an unconverged candidate loses on held-out loss
+        models = [LassoCV(alphas=20, cv=3, tol=1e-3).fit(design, column, weights) for column in outcome.T]
     return lambda other: np.column_stack([model.predict(expand(other)) for model in models])
 
 

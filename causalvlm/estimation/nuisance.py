@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -149,6 +150,10 @@ def _fit_least_squares(
     gram = weighted.T @ design
     gram[np.diag_indices(len(gram))] += ridge + 1e-8 * len(outcome) + 1e-12
     slopes = cho_solve(cho_factor(gram), weighted.T @ (outcome - middle))
+    if isinstance(expand, Standardiser):  # a line needs no standardised copy of what it is asked at
+        slopes = slopes / expand.deviation[:, None]
+        offset = middle - expand.centre @ slopes
+        return lambda values: values @ slopes + offset
     return lambda values: expand(values) @ slopes + middle
 
 
@@ -169,7 +174,28 @@ def _products(scaled: Matrix, rows: Codes, columns: Codes) -> Matrix:
     return np.hstack([scaled, scaled[:, rows] * scaled[:, columns]])
 
 
-def standardiser(train: Matrix, weights: Weights = None) -> Callable[[Matrix], Matrix]:
+@dataclass(frozen=True)
+class Standardiser:
+    """A function that takes a centre away and divides by a deviation, column by column.
+
+    Attributes:
+        centre: of each column.
+        deviation: of each column, never zero.
+
+    Example:
+        >>> Standardiser(np.array([1.0]), np.array([2.0]))(np.array([[3.0]]))
+        array([[1.]])
+    """
+
+    centre: Float[np.ndarray, " _"]
+    deviation: Float[np.ndarray, " _"]
+
+    def __call__(self, values: Matrix) -> Matrix:
+        """Do so."""
+        return (values - self.centre) / self.deviation
+
+
+def standardiser(train: Matrix, weights: Weights = None) -> Standardiser:
     """To mean zero and variance one on the training rows; a constant column becomes zero.
 
     Example:
@@ -179,4 +205,4 @@ def standardiser(train: Matrix, weights: Weights = None) -> Callable[[Matrix], M
     centre = weighted_mean(train, weights)
     deviation = train.std(0) if weights is None else np.sqrt(weighted_mean((train - centre) ** 2, weights))
     deviation = np.where(deviation > 1e-12 * np.maximum(np.abs(centre), 1.0), deviation, 1.0)
-    return lambda values: (values - centre) / deviation
+    return Standardiser(centre, deviation)

@@ -13,6 +13,7 @@ from causalvlm.estimation.cells import (
     cell_means,
     count_cells,
     front_door_overlap,
+    held_overlap,
     needed,
     nested_overlap,
     require_cells,
@@ -88,12 +89,26 @@ def nested_means(
     return np.einsum("...c,...cas,...cask->...ak", weights, law[..., of, :], outcome[..., seen, :, :])
 
 
+def held_means(
+    joint: Probabilities, outcome: Float[np.ndarray, "*_ _ _ _ _"], *, at: int
+) -> Float[np.ndarray, "*_ _ _"]:
+    """E[Y | do(x, s)] = sum_c p(c) E[Y | x, s, c] for the mediator level `at`, for each x.
+
+    Example:
+        >>> held_means(np.full((1, 2, 2), 0.25), np.arange(4.0).reshape(1, 2, 2, 1), at=1)[:, 0]
+        array([1., 3.])
+    """
+    weights = joint.sum((-2, -1)) / joint.sum((-3, -2, -1))[..., None]
+    return np.einsum("...c,...cak->...ak", weights, outcome[..., at, :])
+
+
 def bootstrap_means(
     cells: Cells,
     means: Means,
     *,
     rng: np.random.Generator,
     batches: Iterable[Float[np.ndarray, "_ _ _ _ _"]] | None = None,
+    at: int | None = None,
 ) -> Float[np.ndarray, "_ _ _"]:
     """Do-means on bootstrap tables, axes draw, level, outcome column; tables with an empty cell are left out.
 
@@ -102,6 +117,7 @@ def bootstrap_means(
         means: what is wanted of a table.
         rng: draws the tables.
         batches: tables that have been drawn otherwise, of clusters for instance.
+        at: the level at which the mediator is held, if it is.
 
     Example:
         >>> finest = np.full((1, 2, 1, 1), 50.0)
@@ -111,7 +127,7 @@ def bootstrap_means(
     """
     if cells.finest is None or cells.scores is None:
         raise ValueError("the multinomial bootstrap needs a discrete outcome")
-    empty = ~needed(cells.counts)
+    empty = ~needed(cells.counts, at)
     drawn: list[Float[np.ndarray, "_ _ _"]] = []
     for tables in multinomial_batches(cells.finest, rng=rng) if batches is None else batches:
         counts = tables.sum(-1)
@@ -204,6 +220,27 @@ def nested_influence(
     return np.column_stack(columns)
 
 
+def held_influence(
+    cells: Cells, place: tuple[Int[np.ndarray, " rows"], ...], outcome: Float[np.ndarray, " rows"], *, at: int
+) -> Float[np.ndarray, "rows _"]:
+    """Efficient influence function of each E[Y | do(x, s)]: that of the back door, for both together.
+
+    Example:
+        >>> x = Levels("X", np.array([0, 0, 1, 1]), (0, 1))
+        >>> s = Levels("S", np.array([0, 1, 0, 1]), (0, 1))
+        >>> one = Levels("", np.zeros(4, dtype=int), ("all",))
+        >>> cells = count_cells(one, x, s, np.arange(4.0), nominal=False)
+        >>> held_influence(cells, (one.codes, x.codes, s.codes), np.arange(4.0), at=1).mean(0)
+        array([0., 0.])
+    """
+    c, x, s = place
+    counts, mu = cells.counts, cell_means(cells)[..., at, 0]
+    share = counts[..., at] / counts.sum((1, 2))[:, None]
+    psi = counts.sum((1, 2)) @ mu / counts.sum()
+    own = (x[:, None] == np.arange(counts.shape[1])) & (s == at)[:, None]
+    return own / share[c] * (outcome[:, None] - mu[c]) + mu[c] - psi
+
+
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     """The identifying sum on a problem whose treatment has few levels; bootstrapped where the outcome can be counted.
 
@@ -225,7 +262,8 @@ def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
     if cells.finest is None:
         return _analytic(problem, cells)
     overlap = _overlap(problem, cells)
-    draws = bootstrap_means(cells, _formula(problem), rng=rng, batches=_resampled(problem, cells, rng=rng))
+    tables = _resampled(problem, cells, rng=rng)
+    draws = bootstrap_means(cells, _formula(problem), rng=rng, batches=tables, at=problem.held_code)
     rows, share = overlap.worst(problem.arms.pair)
     outcome = problem.counted_outcome
     classes = outcome.labels if isinstance(outcome, Levels) and problem.categorical else None
@@ -254,6 +292,8 @@ def _analytic(problem: Problem, cells: Cells) -> Fit:
     match problem.door:
         case "front-door":
             influence = front_door_influence(cells, places, problem.outcome)
+        case "mediation" if (at := problem.held_code) is not None:
+            influence = held_influence(cells, places, problem.outcome, at=at)
         case "mediation":
             influence = nested_influence(cells, places, problem.outcome, nested=problem.nested)
         case _:
@@ -265,7 +305,7 @@ def _analytic(problem: Problem, cells: Cells) -> Fit:
 def _count(problem: Problem) -> Cells:
     columns = problem.strata, problem.arms.coded(), problem.mediator_levels
     cells = count_cells(*columns, problem.counted_outcome, nominal=problem.categorical, sampling=problem.sampling)
-    require_cells(cells, *columns)
+    require_cells(cells, *columns, at=problem.held_code)
     return cells
 
 
@@ -285,6 +325,8 @@ def _formula(problem: Problem) -> Means:
     match problem.door:
         case "front-door":
             return front_door_means
+        case "mediation" if (at := problem.held_code) is not None:
+            return partial(held_means, at=at)
         case "mediation":
             return partial(nested_means, nested=problem.nested)
         case _:
@@ -299,6 +341,8 @@ def _overlap(problem: Problem, cells: Cells) -> Overlap:
     match problem.door:
         case "front-door":
             return front_door_overlap(cells, problem.arms.pair)
+        case "mediation" if (at := problem.held_code) is not None:
+            return held_overlap(cells, at, problem.arms.pair)
         case "mediation":
             return nested_overlap(cells, problem.nested, problem.arms.pair)
         case _:

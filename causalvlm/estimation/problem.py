@@ -18,6 +18,7 @@ from causalvlm.estimation.sample import (
     Levels,
     check_columns,
     check_fixable,
+    find_level,
     is_constant,
     is_discrete,
     joint_levels,
@@ -115,6 +116,19 @@ class Problem:
                 other.__dict__.update({name: self.__dict__[name] for name in properties if name in self.__dict__})
         return other
 
+    def read(self) -> None:
+        """Read the columns beside treatment and outcome as numbers, for all problems that are reordered from this one.
+
+        Example:
+        >>> from causalvlm.identification.estimands import FrontDoor
+            >>> table = pd.DataFrame({"X": [0, 1, 0, 1], "S": [0.1, 1.2, 0.3, 1.4], "Y": [0.0, 1.0, 0.5, 1.5]})
+            >>> problem = read_problem(table, FrontDoor("X", "Y", ("S",)))
+            >>> problem.read()
+            >>> problem.reordered(["X"], np.arange(4)).mediator is problem.mediator
+            True
+        """
+        _ = self.mediator, self.covariates, self.instrument
+
     def once(self, name: str, make: "Callable[[], Made]") -> "Made":
         """What does not depend on the outcome: made on first use, and shared by problems that differ in it alone.
 
@@ -166,6 +180,43 @@ class Problem:
                 return tuple((arm, control) for arm in arms)
             case _:
                 return tuple((arm, arm) for arm in arms)
+
+    @property
+    def held(self) -> tuple[Level, ...]:
+        """The levels at which the mediators are held, of a controlled effect.
+
+        Raises:
+            InputError: if a mediator that is held is a vector.
+        """
+        at = self.estimand.at if isinstance(self.estimand, Mediation) else ()
+        if at and len(at) != len(self.roles.mediators):
+            raise InputError(
+                f"a mediator that is held must be one column; received {len(self.roles.mediators)} columns for "
+                f"{len(at)} levels. Hold a single column, or ask for another part of the effect."
+            )
+        return at
+
+    @property
+    def held_code(self) -> int | None:
+        """Where the mediators' levels at which they are held stand among their joint levels; None of other effects.
+
+        Raises:
+            InputError: if a mediator has no such level.
+            OverlapError: if no row has all of them.
+        """
+        if not self.held:
+            return None
+        rows = np.ones(self.rows, dtype=bool)
+        for name, value in zip(self.roles.mediators, self.held, strict=True):
+            found = levels(self.table, name)
+            rows &= found.codes == find_level(name, found.labels, value, asked="at=")
+        if not rows.any():
+            raise OverlapError(
+                f"the levels at which mediators are held must occur together; received {self.held} of "
+                f"{', '.join(self.roles.mediators)}, which no row has. Hold them elsewhere.",
+                effective_sample_size=0.0,
+            )
+        return int(self.mediator_levels.codes[rows][0])
 
     @cached_property
     def data(self) -> Data:

@@ -325,6 +325,32 @@ def matrix(table: pd.DataFrame, names: Sequence[str]) -> Float[np.ndarray, "rows
     return np.hstack(blocks)
 
 
+def matrix_at(table: pd.DataFrame, names: Sequence[str], wanted: Sequence[Level]) -> Float[np.ndarray, " _"]:
+    """A row of `matrix` whose columns have given values.
+
+    Raises:
+        InputError: if a discrete column has no such level, or another's value is no number.
+
+    Example:
+        >>> matrix_at(pd.DataFrame({"A": [1.0, 2.0, 3.5], "B": ["u", "v", "u"]}), ["A", "B"], [2.5, "v"])
+        array([2.5, 1. ])
+    """
+    parts: list[np.ndarray] = []
+    for name, value in zip(names, wanted, strict=True):
+        if is_discrete(table, name):
+            found = levels(table, name)
+            parts.append(np.arange(1, len(found.labels)) == find_level(name, found.labels, value, asked="at="))
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not np.isfinite(number):
+            raise InputError(f"{name!r} must be held at a finite number; received {value!r}. Pass a number.")
+        parts.append(_in_ordinary_units(np.append(table[name].to_numpy(dtype=float), number)[:, None])[-1])
+    return np.concatenate(parts).astype(float)
+
+
 def _in_ordinary_units(values: Float[np.ndarray, "rows _"]) -> Float[np.ndarray, "rows _"]:
     """Columns that spread very widely or hardly at all, divided by a power of two, which loses no digit.
 
@@ -335,7 +361,7 @@ def _in_ordinary_units(values: Float[np.ndarray, "rows _"]) -> Float[np.ndarray,
     return np.ldexp(values, -exponents) if exponents.any() else values
 
 
-def find_level(variable: str, labels: Sequence[Level], wanted: Level) -> int:
+def find_level(variable: str, labels: Sequence[Level], wanted: Level, *, asked: str = "treated and control") -> int:
     """Position of `wanted` among `labels`; text such as "1" finds the number 1, as a command line needs.
 
     Raises:
@@ -350,7 +376,7 @@ def find_level(variable: str, labels: Sequence[Level], wanted: Level) -> int:
             if label == wanted or str(label) == str(wanted) or _same_number(label, wanted):
                 return index
     raise InputError(
-        f"treated and control must be levels of {variable!r}; received {wanted!r}, which no row has. "
+        f"{asked} must be levels of {variable!r}; received {wanted!r}, which no row has. "
         f"Levels: {', '.join(repr(label) for label in labels[:12])}."
     )
 

@@ -58,8 +58,9 @@ def structure_left(
         own, other = (_some(np.flatnonzero(half & (groups == group))) for half in (train, ~train))
         if len(own) < 2 * features.shape[1] or not len(other):
             continue
-        expand = dictionary(features[own])
-        design, unseen = expand(features[own]), expand(features[other])
+        seen = features[own]
+        expand = dictionary(seen)
+        design, unseen = expand(seen), expand(features[other])
         weights = sampling.at(own)
         every = least_squares(1, ridge=_PENALTY * len(own))(design, residuals[own], weights)(unseen)
         one = _best_column(design, residuals[own], weights)

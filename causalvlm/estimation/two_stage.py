@@ -150,7 +150,8 @@ def _linearity_notes(fitted: TwoStage) -> tuple[Check, ...]:
     }
     warning = (
         "two-stage assumes that {}; the test rejects this (p = {:.2g}): the interval may miss the effect. Use "
-        "'plug-in' (discrete S) or 'one-step' (X cut into levels), which do not assume it."
+        "'dose-response' (continuous X), 'plug-in' (discrete S) or 'one-step' (X cut into levels), which do not "
+        "assume it."
     )
     return tuple(Check(what, p, warning.format(what, p) if p < _ALPHA else "") for what, p in assumed.items())
 

@@ -80,6 +80,8 @@ def open_case(
     if repeats < 1:
         raise InputError(f"repeats must be at least 1; received {repeats}. A few are enough to see a bias.")
     problem = question_of(effect, table)
+    if not ESTIMATORS[effect.estimator].counts:
+        problem.read()
     check_columns(table, suspects)
     check_fixable(table, suspects)
     return Case(effect, problem, rng, alternative, tuple(suspects), repeats)

@@ -135,5 +135,5 @@ def _require_same_effect(estimand: Estimand, alternative: Estimand) -> None:
 
 
 def _answers(estimand: Estimand) -> tuple[str, str, str]:
-    part = estimand.part if isinstance(estimand, Mediation) else "total"
+    part = f"{estimand.part} {estimand.beside()}".strip() if isinstance(estimand, Mediation) else "total"
     return estimand.treatment, estimand.outcome, part

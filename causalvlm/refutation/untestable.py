@@ -36,6 +36,8 @@ def judge(case: Case) -> tuple[Verdict, ...]:
             )
         case Instrument(instrument=z):
             assumed = f"that {z} reaches {y} through {x} alone, and that nothing hidden joins {z} and {y}"
+        case Mediation(part="controlled", mediators=mediators):
+            assumed = f"that nothing hidden joins {y} to {x} or {', '.join(mediators)}"
         case Mediation(mediators=mediators):
             assumed = f"that nothing hidden joins any two of {x}, {', '.join(mediators)} and {y}"
         case BackDoor():

@@ -28,7 +28,7 @@ ESTIMANDS = {
 }
 DISCRETE = draw_world(Dials(), rng=np.random.default_rng(1)).sample(1500, rng=np.random.default_rng(0))
 DISCRETE = DISCRETE.assign(Z=np.where(np.random.default_rng(2).random(1500) < 0.8, DISCRETE.X, 1 - DISCRETE.X))
-LINEAR = LinearWorld().sample(1500, rng=np.random.default_rng(0))
+LINEAR = LinearWorld(first=0.8).sample(1500, rng=np.random.default_rng(0))
 LINEAR = LINEAR.assign(Z=LINEAR.X + np.random.default_rng(2).normal(size=1500))
 SERVED = [(name, door) for name, entry in ESTIMATORS.items() for door in entry.serves]
 
