@@ -1,8 +1,8 @@
 """Do edits of pictures say what drawing them again says? Both of the same pictures, where Picto has the factor.
 
 A picture is drawn with a factor at its reference and at another level. The first is then edited until it measures what
-the second does (its noise, sharpness, brightness, hue or kind of colour, as a diagnosis sets them), and a model is asked
-about all three. What an edit should show is what drawing again does.
+the second does (its noise, sharpness, brightness, hue or kind of colour, as a diagnosis sets them), and a model is
+asked about all three. What an edit should show is what drawing again does.
 
 Run:    OMP_NUM_THREADS=1 python analyses/edits.py            (about 5 minutes on one core)
         OMP_NUM_THREADS=1 python analyses/edits.py --smoke    (a few pictures, writes nothing)

@@ -302,7 +302,7 @@ def run_model(spec: Spec, head: LogisticRegression, album: Album, truths: Pool) 
     """Diagnose one model twice, and say what is true of it."""
     model = model_with(head, album)
     table = table_of(model, album.pool)
-    drawn = causalvlm.diagnose(table, model=model, settings=settings_of(album), rng=spec.number)
+    drawn = causalvlm.diagnose(table, model=model, settings=settings_of(album), pairs=len(table), rng=spec.number)
     observed = causalvlm.diagnose(table, model=model, rng=spec.number)
     accuracy = float(np.equal(head.predict(truths.features["", ""]), truths.sample.labels).mean())
     return {**asdict(spec), "accuracy": accuracy, "factors": dict(_factors(head, truths, drawn, observed))}

@@ -436,8 +436,41 @@ def fleet() -> str:
         f"going with the class, where nothing was planted (the other tools, {tools['models']} models). "
         f"95 % intervals that hold the truth, its own error allowed "
         f"for: drawn again {covered['drawn again']}, back-door {covered['back-door']}; {results['back_door_refused']} "
-        f"back-door effects were refused.",
+        f"back-door effects were refused. {_fleet_errors(results['models'])}",
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _fleet_errors(models: list[dict[str, Any]]) -> str:
+    """The flaws that were missed and the lights that are red for too little, by their true effects."""
+    missed: list[float] = []
+    red: dict[str, list[float]] = {"drawn_again": [], "observed": []}
+    for model in models:
+        for name, factor in model["factors"].items():
+            true = max(abs(shift["accuracy"]) for shift in factor["truth"].values())
+            if name == model["factor"] and true >= 0.05 and factor["drawn_again"]["light"] != "red":
+                missed.append(true)
+            for way, found in red.items():
+                if true < 0.02 and factor[way]["light"] == "red":
+                    found.append(true)
+    return (
+        f"Missed after drawing again: flaws of {_points_of(missed)} points. Red, which claims more than 2 points, "
+        f"though the truth is less: after drawing again {_points_of(red['drawn_again'])}, from observation "
+        f"{_points_of(red['observed'])}."
+    )
+
+
+def _points_of(values: list[float]) -> str:
+    shown = [f"{100 * value:.1f}" for value in sorted(values, reverse=True)]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]])) or "none"
+
+
+def diagnosis_speed() -> str:
+    """Time and memory of a diagnosis as the embeddings grow."""
+    results = _read(BENCHMARKS / "diagnosis.json")
+    lines = _head("images", "dimensions", "CPU seconds", "peak memory, GB")
+    for row in results["sizes"]:
+        lines.append(f"| {row['rows']:,} | {row['dim']} | {row['cpu_seconds']:.0f} | {row['peak_gb']:.1f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -485,6 +518,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "hard-worlds": hard_worlds,
     "audit-worlds": audit_worlds,
     "fleet": fleet,
+    "diagnosis-speed": diagnosis_speed,
     "oracles": oracles,
     "torture": torture,
     "kills": kills,

@@ -1,8 +1,8 @@
 """Time and memory of `diagnose` on embeddings, as images and dimensions grow.
 
-Ten classes, five labelled factors of three levels: three that the embedding shows, two that go with the class, none that
-moves the answer but by chance. Every size runs in a process of its own: CPU seconds on one thread, without imports, and
-the largest resident memory of that process, the embeddings included.
+Ten classes, five labelled factors of three levels: three that the embedding shows, two that go with the class. Every
+size runs in a process of its own: CPU seconds on one thread, without imports, and the largest resident memory of that
+process, the embeddings included.
 
 Run:    OMP_NUM_THREADS=1 python benchmarks/diagnosis.py            (about 10 minutes on one core)
         OMP_NUM_THREADS=1 python benchmarks/diagnosis.py --smoke    (the smallest size, writes nothing)

@@ -81,6 +81,9 @@ def diagnose(
             help="Set factors in the images or erase them, estimate their effects and try to refute them.",
         ),
     ] = True,
+    pairs: Annotated[
+        int, typer.Option(min=20, help="Pictures that a factor is set in, at most: more of them find smaller effects.")
+    ] = 200,
     train: Annotated[
         list[str] | None,
         typer.Option(
@@ -148,6 +151,7 @@ def diagnose(
             graph=known,
             description=description,
             causes=causes,
+            pairs=pairs,
             train=tuple(train or ()),
             probes=probes,
             groups=groups,

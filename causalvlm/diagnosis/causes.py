@@ -53,6 +53,7 @@ def find_causes(
     model: Model | None,
     graph: CausalGraph | None,
     settings: Mapping[str, Setting],
+    most: int,
     rng: np.random.Generator,
     progress: bool,
 ) -> Causes:
@@ -65,6 +66,7 @@ def find_causes(
         graph: of the data; None for the paper's.
         settings: how factors are set, beside those that are known: by editing what was measured from pixels, and by
             drawing pictures of Picto again.
+        most: images that each is set in.
         rng: source of randomness.
         progress: show bars.
 
@@ -78,7 +80,7 @@ def find_causes(
     pairs: dict[str, tuple[Pair, ...]] = {}
     if model is not None:
         known = _settings(columns, settings)
-        interventions = _set(columns, references, model, known, rng, progress=progress)
+        interventions = _set(columns, references, model, known, rng, most=most, progress=progress)
         labels = columns.table.labels
         pairs = {name: find_pairs(model, labels, known[name], made, rng=rng) for name, made in interventions.items()}
         erasures = _erase(columns, model, [name for name in references if name not in interventions], rng)
@@ -134,6 +136,7 @@ def _set(
     settings: Mapping[str, Setting],
     rng: np.random.Generator,
     *,
+    most: int,
     progress: bool,
 ) -> dict[str, tuple[Intervention, ...]]:
     """What setting does, of the factors that enough pictures could be set in."""
@@ -150,6 +153,7 @@ def _set(
             factor=name,
             reference=reference,
             levels=[level for level in setting.levels if level in present],
+            most=most,
             rng=rng,
             progress=f"setting {name}" if progress else None,
         )

@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 
 from causalvlm.diagnosis.association import associate
 from causalvlm.diagnosis.beside import probe_beside, take_groups
-from causalvlm.diagnosis.causes import Causes, correct_causes, find_causes
+from causalvlm.diagnosis.causes import FEWEST_PAIRS, Causes, correct_causes, find_causes
 from causalvlm.diagnosis.columns import (
     FEWEST_IMAGES,
     PROBED_IMAGES,
@@ -26,6 +26,7 @@ from causalvlm.diagnosis.columns import (
 )
 from causalvlm.diagnosis.evidence import AdjustedPValues, Evidence
 from causalvlm.diagnosis.front_door import ask_front_door
+from causalvlm.diagnosis.interventions import MOST_IMAGES
 from causalvlm.diagnosis.ladder import StatedEffect
 from causalvlm.diagnosis.levels import Answers, diagnose_cell, diagnose_level
 from causalvlm.diagnosis.misalignment import Misalignment, ask_misalignment, words_of
@@ -61,6 +62,7 @@ def diagnose(
     settings: Mapping[str, Setting] | None = None,
     description: str | None = None,
     causes: bool = True,
+    pairs: int = MOST_IMAGES,
     train: Sequence[str] = (),
     probes: Literal["linear", "full"] = "linear",
     groups: str | None = None,
@@ -92,6 +94,8 @@ def diagnose(
             {class}"``; by default the prompt and the levels of the labelled factors that are words.
         causes: set the factors, erase what cannot be set, estimate their effects and try to refute them, and ask what
             the image does to its label through S: the slow part.
+        pairs: of pictures with a factor at two levels, for each level that it is set to, at most: more of them find
+            smaller effects, and take longer.
         train: names of methods to train as remedies of the factors that are red, on some of the images and judged on
             the others, such as ``("cdc", "coop")``.
         probes: ``"full"`` holds each linear probe against a kernel, colours, an untrained network and labels that mean
@@ -109,8 +113,8 @@ def diagnose(
     Raises:
         InputError: if the data have no factor and pixels are not to be measured, or the images are alike in all that
             is; a labelled factor has one level only or a level too few images for the probe; the reference is no level
-            of the factor; a graph lacks a factor, a setting is of none; a method cannot be trained, groups are no
-            labelled column; or a table comes with a backbone or adapter.
+            of the factor; a graph lacks a factor, a setting is of none; pairs are too few; a method cannot be trained,
+            groups are no labelled column; or a table comes with a backbone or adapter.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -126,6 +130,8 @@ def diagnose(
     """
     table, model = _answers(data, backbone, adapter, model)
     check_methods(train, model)
+    if pairs < FEWEST_PAIRS:
+        raise InputError(f"pairs must be at least {FEWEST_PAIRS}; received {pairs}. Pass 200, the usual number.")
     if probes not in ("linear", "full"):
         raise InputError(f"probes must be 'linear' or 'full'; received {probes!r}. Choose one.")
     if pixels is None and set(table.factors) == {groups}:
@@ -149,7 +155,7 @@ def diagnose(
     found = None
     if causes:
         found = find_causes(
-            columns, chosen, model=model, graph=graph, settings=settings or {}, rng=rng, progress=progress
+            columns, chosen, model=model, graph=graph, settings=settings or {}, most=pairs, rng=rng, progress=progress
         )
     evidence = correct_causes({one.factor: _add_causes(one, found) for one in _correct(factors)})
     factors = sorted((replace(one, evidence=evidence[one.factor]) for one in factors), key=_order)

@@ -272,8 +272,8 @@ def _set_jpeg(picture: Image.Image, goal: Goal) -> Image.Image:
 
 SETTERS: Mapping[str, Setter] = {
     "brightness": Setter(
-        "darker as by less light: tones times a gain; brighter by a gamma curve, beyond it a white veil; contrast changes "
-        "along, with a gamma curve saturation too",
+        "darker as by less light: tones times a gain; brighter by a gamma curve, beyond it a white veil; contrast "
+        "changes along, with a gamma curve saturation too",
         _set_brightness,
     ),
     "contrast": Setter("tones stretched around the mean luma, which is kept; saturation changes along", _set_contrast),
