@@ -1,9 +1,7 @@
 """A researcher's own method, in nobody's table: two of twenty lines each go everywhere that the built-in ones go."""
 
 import json
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -263,11 +261,3 @@ def test_settings_from_the_command_line():
     }.items():
         with pytest.raises(cdc.InputError, match=message):
             configure_fit("coop", [wrong], "picto")
-
-
-def test_the_page_about_own_methods_runs(capsys):
-    page = (Path(__file__).parents[2] / "docs" / "own_method.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    del cdc.METHODS["linear-probe"]
-    exec(compile(code, "own_method.md", "exec"), {"__name__": "own_method"})
-    assert re.fullmatch(r"\d+\.\d% of \d+ pictures\n", capsys.readouterr().out)
