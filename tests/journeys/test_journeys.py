@@ -54,7 +54,9 @@ def walk(page: str, place: Path) -> None:
     environment = {
         **os.environ,
         "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{place}{os.pathsep}{ROOT}",  # a checkout that lies in the folder comes first
+        "PYTHONPATH": str(
+            place if (place / "cdc").exists() else ROOT
+        ),  # the packages of this checkout, or of one's own
         "COLUMNS": "120",
     }
     for step in steps(page):

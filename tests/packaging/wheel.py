@@ -81,8 +81,8 @@ def main() -> None:
             call(commands / "causalvlm", *arguments, cwd=place)
         call(python, "-c", BUNDLED, cwd=place)
         call(commands / "causalvlm", "demo", "--out", "demo", cwd=place)
-        if "<svg" not in (place / "demo" / "report.html").read_text():
-            sys.exit(f"the demo must end in a report with figures; {place / 'demo' / 'report.html'} has none.")
+        if "data:image" not in (place / "demo" / "report.html").read_text():
+            sys.exit("the demo must end in a report with figures; its report.html has none.")
         photographs, own, causal, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         call(python, "-c", causal, cwd=place)
         call(*install, f"{wheel}[photo]", cwd=place)
