@@ -15,14 +15,14 @@ PAPER := task_misalignment data_misalignment picto_base_to_new caltech_base_to_n
 	cdc_components cdc_ablation cdc_templates
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check torture bench notebooks paper docs wheel
+.PHONY: help demo lab test quick check torture bench notebooks paper docs wheel
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,onnx,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[photo,onnx,jupyter,dev]'
 	@touch $@
 
 .venv/.docs: .venv/.installed
@@ -31,6 +31,9 @@ help:  ## list the commands
 
 demo: .venv/.installed  ## install, then the whole story offline on the bundled model, ending in a report
 	$(BIN)/causalvlm demo --out out/demo --force
+
+lab: .venv/.installed  ## open the notebooks in JupyterLab, with a kernel of .venv
+	$(BIN)/jupyter lab notebooks
 
 # A process a core, one thread each; the tests of a file stay together, for they share what is slow to make.
 test: .venv/.installed  ## install everything, then run the tests; make test ARGS="-k fusion" runs some

@@ -411,6 +411,36 @@ def kills() -> str:
     return "\n".join(lines) + "\n"
 
 
+def first_words() -> str:
+    """How long a command is silent, and how long a mistake and a page of help take, before and now."""
+    results = _read(BENCHMARKS / "first_words.json")
+    before, now, patience = results["before"], results["now"], results["patience"]
+    lines = _head("", "wall clock, before", "wall clock", "CPU, before", "CPU")
+    for name in now["first_word"]:
+        lines.append(_seconds(f"`{name}`, first word", before, now, "first_word", name, patience))
+    for group, called in {"mistake": "a mistake", "help": "`--help`"}.items():
+        slowest = max(now[group], key=lambda case: now[group][case]["seconds"])
+        lines.append(_seconds(f"{called}, the slowest: {slowest}", before, now, group, slowest, patience))
+    mistakes, pages = len(now["mistake"]), len(now["help"])
+    lines += [
+        "",
+        f"Seconds, best of {results['repeats']}; of {mistakes} mistakes and {pages} pages of help the one that takes "
+        f"longest now. A command that had said nothing after {patience:.0f} s was stopped there (over).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(called: str, before: dict[str, Any], now: dict[str, Any], group: str, case: str, patience: float) -> str:
+    """One row: wall clock and CPU of a case, before and now."""
+    cells = [called]
+    for clock in ("seconds", "cpu_seconds"):
+        for label in (before, now):
+            measured = label[group][case]
+            stopped = measured["seconds"] >= patience
+            cells.append(f"over {measured[clock]:.0f}" if stopped else f"{measured[clock]:.2f}")
+    return f"| {' | '.join(cells)} |"
+
+
 def fleet() -> str:
     """What a diagnosis finds of flaws that were planted, and what it accuses wrongly; other tools beside it."""
     results = _read(RESULTS / "fleet.json")
@@ -520,6 +550,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet": fleet,
     "diagnosis-speed": diagnosis_speed,
     "oracles": oracles,
+    "first-words": first_words,
     "torture": torture,
     "kills": kills,
     "text-encoding": text_encoding,

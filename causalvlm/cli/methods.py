@@ -15,7 +15,11 @@ from cdc.records import restore
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; repeat. causalvlm methods lists them."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the method or its training; repeat. causalvlm methods lists them.",
+    ),
 ]
 
 BUILT_IN = ("cdc", "coop", "kgcoop", "cocoop", "maple", "promptsrc", "zero-shot")
@@ -48,7 +52,7 @@ def methods(json: JsonOption = None, force: ForceOption = False) -> None:
         training = _flat({"training": _training_record(SHOWN, entry.config())})
         training.pop("training.seed", None)  # --seed sets it
         found[name] = {"help": entry.help, "settings": settings, "variants": variants, "training": training}
-    say.print(f"{'training':12s} of every method that trains, in adapt; defaults of cdc on {SHOWN}", soft_wrap=True)
+    say.print(f"{'training':12s} of every method that trains; defaults of cdc on {SHOWN}", soft_wrap=True)
     for setting, value in found["cdc"]["training"].items():
         say.print(f"{'':14s}--set {setting}={_written(value)}", soft_wrap=True)
     write_result(json, {"methods": found}, force=force)
@@ -65,34 +69,21 @@ def check_method(name: str) -> None:
         raise InputError(f"method must be one of {', '.join(known)}; received {name!r}. See causalvlm methods.")
 
 
-def settings_of(method: str) -> dict[str, Any]:
-    """What can be set of a method or variant, by dotted name, with the defaults.
+def settings_of(method: str, backbone: str) -> dict[str, Any]:
+    """What can be set of a method or variant and of its training, by dotted name, with the defaults.
+
+    Args:
+        method: name of a method or variant.
+        backbone: name of the towers, which have defaults of their own.
 
     Raises:
         InputError: if there is no such method or variant.
 
     Example:
-        >>> settings_of("coop")
-        {'context_tokens': 4}
+        >>> list(settings_of("coop", "picto"))[:3]
+        ['context_tokens', 'training.epochs', 'training.batch_size']
     """
-    return _flat(cdc.method_record(cdc.method_config(method)))
-
-
-def configure(method: str, pairs: Sequence[str] | None) -> "cdc.MethodConfig":
-    """The settings of a method, with the defaults changed as ``--set`` says.
-
-    Args:
-        method: name of a registered method, or of a variant such as ``"cdc:paper"``.
-        pairs: such as ``"templates=8"`` or, for a setting within a setting, ``"evidence.temperature=2"``.
-
-    Raises:
-        InputError: if the method or a setting is unknown, or a value is of another kind than the default.
-
-    Example:
-        >>> configure("cdc", ["templates=8", "evidence.temperature=2"]).evidence.temperature
-        2.0
-    """
-    return cdc.method_from_record(_changed(cdc.method_record(cdc.method_config(method)), method, pairs))
+    return {name: value for name, value in _flat(_record(method, backbone)).items() if name != "training.seed"}
 
 
 def configure_fit(
@@ -101,24 +92,31 @@ def configure_fit(
     """The settings of a method and of its training, with the defaults changed as ``--set`` says.
 
     Args:
-        method: name of a method or variant.
-        pairs: as in `configure`; ``training.`` comes before what is set of the training.
+        method: name of a registered method, or of a variant such as ``"cdc:paper"``.
+        pairs: such as ``"templates=8"`` or, for a setting within a setting, ``"evidence.temperature=2"``;
+            ``training.`` comes before what is set of the training.
         backbone: name of the towers, which have defaults of their own.
 
     Raises:
-        InputError: as `configure`.
+        InputError: if the method or a setting is unknown, or a value is of another kind than the default.
 
     Example:
+        >>> configure_fit("cdc", ["templates=8", "evidence.temperature=2"], "picto")[0].evidence.temperature
+        2.0
         >>> configure_fit("coop", ["training.optimizer=adamw", "training.views=2"], "picto")[1].views
         2
     """
-    config = cdc.method_config(method)
-    training = _training_record(backbone, config)
-    changed = _changed({**cdc.method_record(config), "training": training}, method, pairs)
+    changed = _changed(_record(method, backbone), method, pairs)
     changed_training = changed.pop("training")
     views = changed_training.pop("views", cdc.FitSettings().views)
     fit = cdc.FitSettings(training=restore(cdc.TrainingConfig, changed_training), views=views)
     return cdc.method_from_record(changed), fit
+
+
+def _record(method: str, backbone: str) -> dict[str, Any]:
+    """What can be set of a method, and under ``training`` what can be set of its training."""
+    config = cdc.method_config(method)
+    return {**cdc.method_record(config), "training": _training_record(backbone, config)}
 
 
 def _training_record(backbone: str, config: "cdc.MethodConfig") -> dict[str, Any]:

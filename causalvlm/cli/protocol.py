@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 import cdc
-from causalvlm.cli.methods import SetOption, check_method, configure, settings_of
+from causalvlm.cli.methods import SetOption, check_method, configure_fit, settings_of
 from causalvlm.cli.output import (
     BackboneOption,
     DeviceOption,
@@ -90,20 +90,21 @@ def protocol(
     for method in _words(methods):
         check_method(method)
     say_first(f"running {name} on {', '.join(_words(datasets))}")
-    chosen = labelled_methods(_words(methods), settings or ())
-    training = {label: cdc.default_training(backbone, config) for label, config in chosen.items()}
+    chosen = labelled_methods(_words(methods), settings or (), backbone)
+    fits = {label: replace(fit, allow_fewer=allow_fewer) for label, (_, fit) in chosen.items()}
+    training = {label: fit.training for label, fit in fits.items()}
     if epochs is not None:
-        training = {label: replace(config, epochs=epochs) for label, config in training.items()}
+        training = {label: replace(one, epochs=epochs) for label, one in training.items()}
     result = cdc.run_protocol(
         name,
         _load(_words(datasets), root),
-        chosen,
+        {label: config for label, (config, _) in chosen.items()},
         backbone,
         out=out,
         seeds=numbers,
         shots=wanted,
         training=training,
-        settings=cdc.FitSettings(allow_fewer=allow_fewer),
+        settings=fits,
         reference=reference,
         pretrained=pretrained,
         device=device,
@@ -143,18 +144,22 @@ def one_word_each(arguments: Iterable[str], repeatable: set[str]) -> Iterator[st
             yield word
 
 
-def labelled_methods(names: Sequence[str], pairs: Sequence[str]) -> "dict[str, cdc.MethodConfig]":
-    """Every method with every combination of the values that ``--set`` gives for settings it has.
+def labelled_methods(
+    names: Sequence[str], pairs: Sequence[str], backbone: str
+) -> "dict[str, tuple[cdc.MethodConfig, cdc.FitSettings]]":
+    """Every method and its training with every combination of the values that ``--set`` gives for settings it has.
 
     Raises:
         InputError: if a method, setting or value is unknown, or a method is named twice.
 
     Example:
-        >>> list(labelled_methods(["coop", "cdc"], ["templates=1,4"]))
+        >>> list(labelled_methods(["coop", "cdc"], ["templates=1,4"], "picto"))
         ['coop', 'cdc templates=1', 'cdc templates=4']
+        >>> list(labelled_methods(["zero-shot", "coop"], ["training.epochs=2"], "picto"))
+        ['zero-shot', 'coop training.epochs=2']
     """
     axes = {name: values.split(",") for name, _, values in (pair.partition("=") for pair in pairs)}
-    known = {name: settings_of(name) for name in names}
+    known = {name: settings_of(name, backbone) for name in names}
     everywhere = sorted({setting for settings in known.values() for setting in settings})
     for axis in axes:
         if axis not in everywhere:
@@ -162,14 +167,14 @@ def labelled_methods(names: Sequence[str], pairs: Sequence[str]) -> "dict[str, c
                 f"--set must be NAME=VALUE with a setting of one of the methods ({', '.join(everywhere) or 'none'}); "
                 f"received {axis!r}. See causalvlm methods."
             )
-    found: dict[str, cdc.MethodConfig] = {}
+    found: dict[str, tuple[cdc.MethodConfig, cdc.FitSettings]] = {}
     for name in names:
         own = [[f"{axis}={value}" for value in values] for axis, values in axes.items() if axis in known[name]]
         for choice in product(*own):
             label = " ".join((name, *choice))
             if label in found:
                 raise InputError(f"--methods must name each method once; received {name!r} twice.")
-            found[label] = configure(name, choice)
+            found[label] = configure_fit(name, choice, backbone)
     return found
 
 

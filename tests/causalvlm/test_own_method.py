@@ -1,9 +1,7 @@
 """A researcher's own method, in nobody's table: two of twenty lines each go everywhere that the built-in ones go."""
 
 import json
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -249,24 +247,17 @@ def test_a_method_without_its_parts_cannot_be_made():
 
 
 def test_settings_from_the_command_line():
-    from causalvlm.cli.methods import configure
+    from causalvlm.cli.methods import configure_fit
 
-    assert configure("cdc", ["templates=8", "evidence.kind=relu", "evidence.centre=none"]) == cdc.CDCConfig(
+    pairs = ["templates=8", "evidence.kind=relu", "evidence.centre=none"]
+    assert configure_fit("cdc", pairs, "picto")[0] == cdc.CDCConfig(
         templates=8, evidence=cdc.EvidenceFunction("relu", centre="none")
     )
     for wrong, message in {
-        "depth=9": "with a setting of 'coop' \\(context_tokens\\); received 'depth=9'",
+        "depth=9": "with a setting of 'coop' \\(context_tokens, training.epochs, .*\\); received 'depth=9'",
         "context_tokens": "must be NAME=VALUE",
         "context_tokens=four": "must be a int, as its default 4 is; received 'context_tokens=four'",
         "context_tokens=0": "context_tokens must be at least 1; received 0",
     }.items():
         with pytest.raises(cdc.InputError, match=message):
-            configure("coop", [wrong])
-
-
-def test_the_page_about_own_methods_runs(capsys):
-    page = (Path(__file__).parents[2] / "docs" / "own_method.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    del cdc.METHODS["linear-probe"]
-    exec(compile(code, "own_method.md", "exec"), {"__name__": "own_method"})
-    assert re.fullmatch(r"\d+\.\d% of \d+ pictures\n", capsys.readouterr().out)
+            configure_fit("coop", [wrong], "picto")

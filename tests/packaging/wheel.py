@@ -1,6 +1,6 @@
 """The package as others get it: built, installed into an empty environment, and used there, away from the repository.
 
-Run:     make wheel            (minutes: torch is installed anew)
+Run:     make wheel            (minutes: torch is installed anew, and the whole demo runs)
 Expect:  exit 0. Otherwise the first thing that is missing or fails.
 """
 
@@ -35,6 +35,21 @@ print(dog)
 """
 """Every public name, both bundled models, and a picture of the world that is drawn from the bundled tables."""
 
+OWN_PHOTOGRAPHS = """
+from pathlib import Path
+import numpy as np
+from PIL import Image
+rng = np.random.default_rng(0)
+colours = {"leaf": (40, 160, 50), "sea": (30, 60, 200), "sand": (200, 180, 120), "ember": (200, 60, 30)}
+for name, colour in colours.items():
+    Path("photos", name).mkdir(parents=True)
+    for number in range(60):
+        pixels = np.clip(np.array(colour) + rng.normal(0, 40, (64, 64, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(f"photos/{name}/{number:02d}.png")
+Image.fromarray(pixels).save("some.jpg")
+"""
+"""What the README's second block finds in the folder that it runs in."""
+
 
 def main() -> None:
     """Build, compare with the tree, install without extras, use; then with the extra for photographs."""
@@ -65,10 +80,15 @@ def main() -> None:
         for arguments in COMMANDS:
             call(commands / "causalvlm", *arguments, cwd=place)
         call(python, "-c", BUNDLED, cwd=place)
-        photographs, _, causal, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        call(commands / "causalvlm", "demo", "--out", "demo", cwd=place)
+        if "data:image" not in (place / "demo" / "report.html").read_text():
+            sys.exit("the demo must end in a report with figures; its report.html has none.")
+        photographs, own, causal, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
         call(python, "-c", causal, cwd=place)
         call(*install, f"{wheel}[photo]", cwd=place)
         call(python, "-c", photographs, cwd=place)
+        call(python, "-c", OWN_PHOTOGRAPHS, cwd=place)
+        call(python, "-c", own, cwd=place)
     print("the wheel is whole and works")
 
 

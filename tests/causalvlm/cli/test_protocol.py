@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -29,10 +30,12 @@ def command(colour_folder, tiny_clip_folder, tmp_path):
 def test_it_writes_runs_and_tables_and_prints_the_averages(command, tmp_path, capsys):
     out, json_file = tmp_path / "out", tmp_path / "result.json"
     words = [*command, "--methods", "zero-shot", "coop,cdc", "--seeds", "1", "2", "--set", "templates=1,2"]
+    words += ["--set", "training.batch_size=3", "--set", "training.views=2"]
     assert run([*words, "--json", str(json_file)]) == 0
     captured = capsys.readouterr()
-    labels = ["zero-shot", "coop", "cdc templates=1", "cdc templates=2"]
-    assert [line[:15].rstrip() for line in captured.out.splitlines()[1:5]] == labels
+    trained = "training.batch_size=3 training.views=2"
+    labels = ["zero-shot", f"coop {trained}", f"cdc templates=1 {trained}", f"cdc templates=2 {trained}"]
+    assert [line.split("  ")[0] for line in captured.out.splitlines()[1:5]] == labels
     lines = [json.loads(line) for line in (out / "runs.jsonl").read_text().splitlines()]
     assert [(line["method"], line["seed"]) for line in lines] == [(name, seed) for name in labels for seed in (1, 2)]
     promised = {"dataset", "method", "seed", "settings", "base", "new", "joint", "harmonic_mean", "ood_auroc",
@@ -41,7 +44,9 @@ def test_it_writes_runs_and_tables_and_prints_the_averages(command, tmp_path, ca
         assert promised <= set(line)
         assert all(set(line[part]) == {"accuracy", "ece", "aurc", "n"} for part in ("base", "new", "joint"))
     assert lines[-1]["settings"]["method"]["templates"] == 2
-    assert lines[-1]["settings"]["training"]["epochs"] == 1
+    assert lines[-1]["settings"]["training"]["epochs"] == 1  # --epochs
+    assert [line["settings"]["training"]["batch_size"] for line in lines[2:]] == [3] * 6
+    assert [line["settings"]["views"] for line in lines[2:]] == [2] * 6
     assert {file.name for file in out.iterdir() if file.is_file()} == {
         "runs.jsonl", "table.md", "table.csv", "table.tex", "timings.csv",
     }  # fmt: skip
@@ -89,6 +94,8 @@ def test_a_missing_data_set_is_left_out_and_a_failed_run_is_exit_1(command, colo
         (["base-to-new", "--datasets", "FOLDER", "--methods", "coop", "coop"], "received 'coop' twice"),
         (["base-to-new", "--datasets", "FOLDER", "--set", "depth=1"], "--set must be NAME=VALUE with a setting of one"),
         (["base-to-new", "--datasets", "FOLDER", "--set", "templates=1,many"], "received 'templates=many'"),
+        (["base-to-new", "--datasets", "FOLDER", "--set", "training.seed=2"], "received 'training.seed'"),
+        (["base-to-new", "--datasets", "FOLDER", "--set", "training.epochs=0"], "epochs must be at least 1"),
         (["base-to-new", "--datasets", "FOLDER", "--shots", "1", "2"], "base-to-new takes one number of shots"),
         (["base-to-new", "--datasets", "FOLDER", "--backbone", "ViT-Q-99"], "received 'ViT-Q-99'"),
         (["cross-dataset", "--datasets", "gone", "FOLDER"], "trains on the first data set, which must be there; gone"),
@@ -114,9 +121,13 @@ def test_several_words_to_an_option():
 
 
 def test_axes_multiply_the_methods_that_have_them():
-    found = labelled_methods(["zero-shot", "cdc"], ["templates=1,4", "anchoring=0,1"])
-    assert list(found) == ["zero-shot", *(f"cdc templates={m} anchoring={a}" for m in (1, 4) for a in (0, 1))]
-    assert found["cdc templates=4 anchoring=0"] == cdc.CDCConfig(templates=4, anchoring=0.0)
+    found = labelled_methods(["zero-shot", "cdc"], ["templates=1,4", "anchoring=0,1", "training.epochs=2"], "picto")
+    several = [f"templates={m} anchoring={a}" for m in (1, 4) for a in (0, 1)]
+    assert list(found) == ["zero-shot", *(f"cdc {one} training.epochs=2" for one in several)]
+    config, fit = found["cdc templates=4 anchoring=0 training.epochs=2"]
+    assert config == cdc.CDCConfig(templates=4, anchoring=0.0)
+    assert fit.training == replace(cdc.default_training("picto", config), epochs=2)
+    assert found["zero-shot"] == (cdc.ZeroShotConfig(), cdc.FitSettings())
 
 
 def group_ends(group: int, *, seconds: float) -> bool:
