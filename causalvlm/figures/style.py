@@ -16,6 +16,13 @@ STYLES = (
 """Colour and marker of the levels, the reference first: Okabe and Ito's palette, told apart without colour too."""
 
 
+class SelfShowing(Figure):
+    """A figure that belongs to no window, and that notebooks show all the same, whatever of pyplot they have loaded."""
+
+    def _repr_svg_(self) -> str:
+        return to_bytes(self, "svg").decode()
+
+
 def to_bytes(figure: Figure, kind: Literal["png", "pdf", "svg"] = "png", *, dpi: int | None = None) -> bytes:
     """The figure as the content of a file.
 
