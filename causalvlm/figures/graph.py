@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator
 
 from causalvlm.errors import InputError
 from causalvlm.figures.graph_layout import Point, lay_out
-from causalvlm.figures.style import SelfShowing
+from causalvlm.figures.style import ShownFigure
 from causalvlm.graphs.graph import CausalGraph, require_graph
 from causalvlm.graphs.latex import latex_name
 from causalvlm.graphs.text import parse_text
@@ -92,7 +92,7 @@ def draw_graph(
     if outcome:
         roles[outcome] = "outcome"
     layout = lay_out(graph, treatment, outcome)
-    figure = SelfShowing(layout="constrained")
+    figure = ShownFigure(layout="constrained")
     axes = figure.add_subplot()
     for cause, effect in graph.directed:
         points = [layout.nodes[cause], *layout.bends[cause, effect], layout.nodes[effect]]

@@ -102,9 +102,9 @@ class CausalGraph:
         if not 0 < len(self.nodes) <= _MOST_DRAWN:
             return None
         from causalvlm.figures.graph import draw_graph
-        from causalvlm.figures.style import to_bytes
+        from causalvlm.figures.style import to_svg
 
-        return to_bytes(draw_graph(self), "svg").decode()
+        return to_svg(draw_graph(self))
 
     @property
     def observed(self) -> tuple[str, ...]:
