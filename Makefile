@@ -65,8 +65,8 @@ docs: .venv/.docs  ## build the site into out/docs, its links checked
 wheel: .venv/.installed  ## build the wheel, install it into an empty environment and use it there, minutes
 	$(BIN)/python tests/packaging/wheel.py
 
-notebooks: .venv/.installed  ## run every notebook source as a script
-	for source in notebooks/*.py; do MPLBACKEND=agg $(BIN)/python $$source || exit 1; done
+notebooks: .venv/.installed  ## execute the notebooks again, and keep their outputs
+	$(BIN)/python tests/packaging/notebooks.py
 
 paper: .venv/.installed  ## regenerate the paper's tables and figures, hours; ARGS=--smoke tries them in minutes
 	for script in $(PAPER); do $(BIN)/python analyses/$$script.py $(ARGS) || exit 1; done

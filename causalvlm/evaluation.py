@@ -11,6 +11,7 @@ from torch import Tensor
 import cdc
 from causalvlm.datasets import load_dataset
 from causalvlm.errors import InputError
+from causalvlm.markup import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +49,17 @@ class Evaluation:
             f"<Evaluation of {self.card.method.name} on {self.data}, {self.classes} classes: "
             f"{self.scores.accuracy:.1%} of {self.scores.n:,} images>"
         )
+
+    def _repr_html_(self) -> str:
+        scores = self.scores
+        rows = [
+            ("right", f"{scores.accuracy:.1%} of {scores.n:,} images"),
+            ("calibration error", f"{100 * scores.ece:.1f} points"),
+            ("area under the risk-coverage curve", f"{scores.aurc:.3f}, lower is better"),
+            ("split", self.split_source),
+            *([("left out", f"{len(self.unreadable)} files that cannot be read")] if self.unreadable else []),
+        ]
+        return html_table(rows, title=f"{self.card.method.name} on {self.data}, {self.classes} classes")
 
     def to_frame(self) -> "pd.DataFrame":
         """A table with a row for each image: its file, its class, the label it was given, how sure, and whether right.

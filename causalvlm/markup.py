@@ -1,29 +1,4 @@
-"""Tables as notebooks show them: escaped, in the notebook's own colours, and scrolling inside themselves."""
+"""Tables as notebooks show them, the same as in `cdc`."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
-
-_CELL = "text-align:left;vertical-align:top;padding:.2em .8em .2em 0"
-
-
-def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), title: str = "") -> str:
-    """A table as HTML; a cell that is a tuple has a line for each of its items.
-
-    Example:
-        >>> html_table([("a < b", ("one", "two"))]).count("a &lt; b"), html_table([("a", ("one", "two"))]).count("<br>")
-        (1, 1)
-    """
-    head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in header)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return (
-        '<div style="overflow-x:auto;max-width:100%">'
-        + (f"<strong>{escape(title)}</strong>" if title else "")
-        + '<table style="border-collapse:collapse;color:inherit;background:transparent;margin:.4em 0">'
-        + (f"<thead><tr>{head}</tr></thead>" if head else "")
-        + f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(value: object) -> str:
-    lines = value if isinstance(value, tuple) else (value,)
-    return f'<td style="{_CELL}">{"<br>".join(escape(str(line)) for line in lines)}</td>'
+from cdc.markup import html_table as html_table
+from cdc.markup import listed as listed

@@ -25,6 +25,7 @@ from cdc.files import refuse_overwrite, write_bytes
 from cdc.hub import HubRevision, upload
 from cdc.images.encode import CacheFolder, encode_images
 from cdc.images.pixels import pictures_at_once, pixel_batches, require_readable
+from cdc.markup import html_table, listed
 from cdc.methods.method import Classifier, Method, Task
 from cdc.methods.registry import build_method
 from cdc.progress import image_bar
@@ -35,7 +36,7 @@ PREDICTED_AT_ONCE = 64
 """Pictures that `Adapter.predict` holds in memory."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classified:
     """What an adapter makes of image files.
 
@@ -56,6 +57,9 @@ class Classified:
 
     def __post_init__(self) -> None:
         _require_answers(self.prediction)
+
+    def __repr__(self) -> str:
+        return f"<Classified: {self.prediction!r}, {len(self.unreadable)} unreadable>"
 
 
 @final
@@ -86,6 +90,21 @@ class Adapter:
         trained = f", {card.data.shots} shots" if card.training else ""
         source = f", {self.source}" if self.source else ""
         return f"<Adapter {card.method.name} on {card.backbone.name}: {len(card.class_names)} classes{trained}{source}>"
+
+    def _repr_html_(self) -> str:  # pyright: ignore[reportUnusedFunction] - notebooks call it
+        card, training = self.card, self.card.training
+        learnt = "nothing: this method does not train"
+        if training is not None:
+            shots = f"{card.data.shots} images of each class, seed {card.data.seed}"
+            learnt = f"{shots}, {training.config.epochs} epochs, {training.seconds:.0f} s"
+        rows = [
+            ("model", f"{card.backbone.name}, {card.backbone.precision}, frozen"),
+            ("data", f"{card.data.name}, {card.data.classes} classes"),
+            (f"{len(card.class_names)} classes", listed(card.class_names)),
+            ("trained on", learnt),
+            *([("hub", str(self.source))] if self.source else []),
+        ]
+        return html_table(rows, title=f"{card.method.name} on {card.backbone.name}")
 
     @property
     def backbone(self) -> Backbone:

@@ -93,7 +93,7 @@ class TrainingRecord:
         return restore(cls, {"config": config, **rest})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AdapterCard:
     """What an adapter is, in words and settings; lies beside the weights as JSON.
 
@@ -124,6 +124,10 @@ class AdapterCard:
     data: DataRecord
     training: TrainingRecord | None
     provenance: Mapping[str, object]
+
+    def __repr__(self) -> str:
+        data = f"{self.data.shots} shots of {self.data.name}" if self.training else "no training"
+        return f"<AdapterCard of {self.method.name} on {self.backbone.name}: {len(self.class_names)} classes, {data}>"
 
     def __post_init__(self) -> None:
         if not 0 < len(self.class_names) <= MOST_CLASSES or not all(name.strip() for name in self.class_names):

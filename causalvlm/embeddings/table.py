@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from causalvlm.embeddings.store import StoreWriter, factor_column, read_store
 from causalvlm.errors import InputError
+from causalvlm.markup import html_table, listed
 from cdc.provenance import provenance
 from cdc.records import restore
 
@@ -104,6 +105,19 @@ class EmbeddingTable:
             f"<EmbeddingTable of {len(self):,} images in {self.features.shape[1]} dimensions{made}: "
             f"{len(self.class_names)} classes, {factors}>"
         )
+
+    def _repr_html_(self) -> str:
+        source = self.source
+        rows = [
+            *([("data", f"{source.data}, {source.images}")] if source else []),
+            *([("model", f"{source.method} on {source.backbone}")] if source else []),
+            ("embeddings", f"{len(self):,} images in {self.features.shape[1]} dimensions"),
+            (f"{len(self.class_names)} classes", listed(self.class_names)),
+            *((f"factor {name}", listed(np.unique(column).tolist())) for name, column in self.factors.items()),
+            ("right", f"{self.correct.mean():.1%}"),
+            *([("left out", f"{len(self.unreadable)} files that cannot be read")] if self.unreadable else []),
+        ]
+        return html_table(rows, title="Embedding table")
 
     @cached_property
     def images(self) -> Int[np.ndarray, " rows"]:

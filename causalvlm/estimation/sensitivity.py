@@ -163,7 +163,7 @@ class Scenario:
         return each
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sensitivity:
     """What the failure of each assumption could do to an effect.
 
@@ -178,6 +178,9 @@ class Sensitivity:
 
     value: float
     scenarios: tuple[Scenario, ...]
+
+    def __repr__(self) -> str:
+        return f"<Sensitivity of {self.value:.3g}: {self.text() if self.scenarios else 'nothing is asked'}>"
 
     @property
     def weakest(self) -> Scenario:
@@ -214,13 +217,11 @@ def sensitivity(effect: Effect, table: pd.DataFrame) -> Sensitivity:
         InputError: if the outcome is categorical, or the effect that of a general formula or of no mediator.
 
     Example:
-        >>> from causalvlm.estimation.effect import estimate_effect
-        >>> from causalvlm.identification.estimands import FrontDoor
-        >>> from causalvlm.worlds.linear import LinearWorld
-        >>> rng = np.random.default_rng(0)
-        >>> table = LinearWorld().sample(1000, rng=rng)
-        >>> found = sensitivity(estimate_effect(table, FrontDoor("X", "Y", ("S",)), rng=rng), table)
-        >>> [(one.name, round(one.breakdown, 1)) for one in found.scenarios][0]
+        >>> import causalvlm.worlds.linear
+        >>> table = causalvlm.worlds.linear.LinearWorld().sample(1000, rng=0)
+        >>> effect = causalvlm.estimate_effect(table, causalvlm.FrontDoor("X", "Y", ("S",)), rng=0)
+        >>> found = sensitivity(effect, table)
+        >>> found.scenarios[0].name, round(found.scenarios[0].breakdown, 1)
         ('a direct path', 0.4)
     """
     return sensitivity_of(effect, question_of(effect, table))
@@ -236,9 +237,8 @@ def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
         >>> from causalvlm.estimation.effect import estimate_effect
         >>> from causalvlm.identification.estimands import BackDoor
         >>> from causalvlm.worlds.linear import LinearWorld
-        >>> rng = np.random.default_rng(0)
-        >>> table = LinearWorld().sample(1000, rng=rng)
-        >>> effect = estimate_effect(table, BackDoor("X", "Y", ("U",)), rng=rng)
+        >>> table = LinearWorld().sample(1000, rng=0)
+        >>> effect = estimate_effect(table, BackDoor("X", "Y", ("U",)), rng=0)
         >>> found = sensitivity_of(effect, question_of(effect, table))
         >>> list(found.weakest.benchmarks)
         ['U']

@@ -6,7 +6,7 @@ from matplotlib.text import Text
 
 from causalvlm.diagnosis.levels import LevelDiagnosis, largest_loss
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
-from causalvlm.figures.style import STYLES, draw_interval, mark_percent, tidy_axes
+from causalvlm.figures.style import STYLES, ShownFigure, draw_interval, mark_percent, tidy_axes
 from causalvlm.intervals import Estimate
 
 SHOWN_CLASSES = 15
@@ -41,7 +41,7 @@ def draw_diagnosis(diagnosis: Diagnosis) -> Figure:
     """
     factors = figure_factors(diagnosis)
     heights = [_height(factor) for factor in factors]
-    figure = Figure(figsize=(WIDTH, sum(heights)), dpi=130, layout="constrained")
+    figure = ShownFigure(figsize=(WIDTH, sum(heights)), dpi=130, layout="constrained")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, factor in zip(parts, factors, strict=True):
         _draw_factor(part, factor)

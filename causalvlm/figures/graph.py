@@ -15,7 +15,8 @@ from scipy.interpolate import PchipInterpolator
 
 from causalvlm.errors import InputError
 from causalvlm.figures.graph_layout import Point, lay_out
-from causalvlm.graphs.graph import CausalGraph
+from causalvlm.figures.style import ShownFigure
+from causalvlm.graphs.graph import CausalGraph, require_graph
 from causalvlm.graphs.latex import latex_name
 from causalvlm.graphs.text import parse_text
 from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Instrument, Mediation
@@ -78,7 +79,7 @@ def draw_graph(
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['treatment', 'outcome', 'observed', 'shared hidden cause', 'open path']
     """
-    if not graph.nodes:
+    if not require_graph(graph).nodes:
         raise InputError("a graph to be drawn must have nodes; received none. Name one: CausalGraph('X -> Y').")
     if estimand:
         treatment, outcome = treatment or estimand.treatment, outcome or estimand.outcome
@@ -91,7 +92,7 @@ def draw_graph(
     if outcome:
         roles[outcome] = "outcome"
     layout = lay_out(graph, treatment, outcome)
-    figure = Figure(layout="constrained")
+    figure = ShownFigure(layout="constrained")
     axes = figure.add_subplot()
     for cause, effect in graph.directed:
         points = [layout.nodes[cause], *layout.bends[cause, effect], layout.nodes[effect]]

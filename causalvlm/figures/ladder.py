@@ -6,7 +6,7 @@ from matplotlib.text import Text
 
 from causalvlm.diagnosis.ladder import Light, StatedEffect
 from causalvlm.diagnosis.result import Diagnosis, FactorDiagnosis
-from causalvlm.figures.style import tidy_axes
+from causalvlm.figures.style import ShownFigure, tidy_axes
 from causalvlm.phrases import spoken
 
 COLOURS: dict[Light, str] = {"red": "#B3400E", "amber": "#8A6100", "green": "#00664D", "unknown": "#666666"}
@@ -44,7 +44,7 @@ def draw_ladder(diagnosis: Diagnosis) -> Figure:
     known = [(factor, effect) for factor in diagnosis.factors if (effect := factor.ladder.effect)]
     known.sort(key=lambda one: -abs(one[1].value))
     known = known[:SHOWN_FACTORS]
-    figure = Figure(figsize=(6.4, 1.1 + 0.42 * max(1, len(known))), dpi=130, layout="constrained")
+    figure = ShownFigure(figsize=(6.4, 1.1 + 0.42 * max(1, len(known))), dpi=130, layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="black", linewidth=0.8)
     for row, (factor, effect) in enumerate(known):

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from causalvlm.estimation.sensitivity import Scenario, Sensitivity
-from causalvlm.figures.style import STYLES, tidy_axes
+from causalvlm.figures.style import STYLES, ShownFigure, tidy_axes
 
 _POINTS = 60
 
@@ -33,7 +33,7 @@ def draw_sensitivity(found: Sensitivity) -> Figure:
         1
     """
     count = len(found.scenarios)
-    figure = Figure(figsize=(4.2 * count, 3.4), dpi=130, layout="constrained")
+    figure = ShownFigure(figsize=(4.2 * count, 3.4), dpi=130, layout="constrained")
     for axes, scenario in zip(figure.subplots(1, count, squeeze=False)[0], found.scenarios, strict=True):
         _draw_scenario(axes, scenario)
     return figure

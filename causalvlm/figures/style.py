@@ -16,6 +16,18 @@ STYLES = (
 """Colour and marker of the levels, the reference first: Okabe and Ito's palette, told apart without colour too."""
 
 
+class ShownFigure(Figure):
+    """A figure that belongs to no window, and that notebooks show all the same, whatever of pyplot they have loaded."""
+
+    def _repr_svg_(self) -> str:
+        return to_svg(self)
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as notebooks show it: as SVG that is never wider than the page."""
+    return to_bytes(figure, "svg").decode().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
+
+
 def to_bytes(figure: Figure, kind: Literal["png", "pdf", "svg"] = "png", *, dpi: int | None = None) -> bytes:
     """The figure as the content of a file.
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from reprlib import repr as short
 
 from causalvlm.errors import InputError
 from causalvlm.graphs.paths import CausalPath, Link, all_paths, reachable, shortest_open_path
@@ -101,9 +102,9 @@ class CausalGraph:
         if not 0 < len(self.nodes) <= _MOST_DRAWN:
             return None
         from causalvlm.figures.graph import draw_graph
-        from causalvlm.figures.style import to_bytes
+        from causalvlm.figures.style import to_svg
 
-        return to_bytes(draw_graph(self), "svg").decode()
+        return to_svg(draw_graph(self))
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -335,8 +336,8 @@ class CausalGraph:
             cdc.errors.InputError: treatment must be a node of the graph; received 'Lable'.
             Did you mean 'Label'? Nodes: Image, Label.
         """
-        names = frozenset([nodes] if isinstance(nodes, str) else nodes)
-        for name in sorted(names - self.links.keys(), key=str):
+        listed = list(nodes) if isinstance(nodes, Iterable) and not isinstance(nodes, str) else [nodes]
+        for name in sorted((name for name in listed if not isinstance(name, str) or name not in self.links), key=str):
             near = difflib.get_close_matches(str(name), self.nodes, n=1) or [
                 node for node in self.nodes if node.lower() == str(name).lower()
             ]
@@ -344,7 +345,26 @@ class CausalGraph:
             raise InputError(
                 f"{role} must be a node of the graph; received {name!r}.{guess} Nodes: {', '.join(self.nodes)}."
             )
-        return names
+        return frozenset(listed)
+
+
+def require_graph(graph: object) -> CausalGraph:
+    """Return `graph`, after checking that it is one.
+
+    Raises:
+        InputError: for anything else, such as the text of a graph.
+
+    Example:
+        >>> require_graph("X -> Y")
+        Traceback (most recent call last):
+        ...
+        cdc.errors.InputError: graph must be a CausalGraph; received 'X -> Y'. Write CausalGraph("X -> S -> Y; ...
+    """
+    if not isinstance(graph, CausalGraph):
+        raise InputError(
+            f'graph must be a CausalGraph; received {short(graph)}. Write CausalGraph("X -> S -> Y; X <-> Y").'
+        )
+    return graph
 
 
 def _pairs(edges: Iterable[object]) -> set[Edge]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import get_args
 
 from causalvlm.errors import InputError, NotIdentifiedError
-from causalvlm.graphs.graph import CausalGraph
+from causalvlm.graphs.graph import CausalGraph, require_graph
 from causalvlm.identification.adjustment import Adjustment, Effort, Question, TooMuchEffortError, minimal_sets
 from causalvlm.identification.criteria import Strategy
 from causalvlm.identification.estimands import BackDoor, Estimand, FrontDoor, Instrument
@@ -130,8 +130,8 @@ def adjustment_sets(
 
 
 def _ask(graph: CausalGraph, treatment: str, outcome: str, strategy: str) -> Question:
-    graph.known(treatment, "treatment")
-    graph.known(outcome, "outcome")
+    require_graph(graph).known([treatment], "treatment")
+    graph.known([outcome], "outcome")
     if strategy not in get_args(Strategy):
         raise InputError(
             f"strategy must be one of {', '.join(get_args(Strategy))}; received {strategy!r}. Choose one of these."

@@ -17,7 +17,7 @@ from itertools import combinations
 from typing import ClassVar, Literal, get_args
 
 from causalvlm.errors import InputError, NotIdentifiedError
-from causalvlm.graphs.graph import CausalGraph
+from causalvlm.graphs.graph import CausalGraph, require_graph
 from causalvlm.graphs.latex import latex_name
 from causalvlm.graphs.paths import CausalPath
 from causalvlm.identification.criteria import Door, latex_names, listed, record, shown
@@ -240,7 +240,7 @@ def _check(graph: CausalGraph, treatment: str, outcome: str, mediators: Sequence
     nodes = [treatment, outcome, *mediators]
     if isinstance(mediators, str) or not mediators:
         raise InputError(f"mediators must be a list of nodes; received {mediators!r}. Write mediators=['S'].")
-    graph.known(nodes, "a node of the question")
+    require_graph(graph).known(nodes, "a node of the question")
     if len(set(nodes)) < len(nodes):
         raise InputError(f"treatment, outcome and mediators must differ; received {', '.join(nodes)}. Name each once.")
     if latent := sorted(graph.latent & set(nodes)):

@@ -104,7 +104,7 @@ class ImagePrompts(Protocol):
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Backbone:
     """A frozen image tower and text tower in one embedding space.
 
@@ -137,6 +137,10 @@ class Backbone:
     logit_bias: float = 0.0
     image_prompts: ImagePrompts | None = None
     preprocessing: Preprocessing | None = None
+
+    def __repr__(self) -> str:
+        weights = f" ({self.pretrained})" if self.pretrained else ""
+        return f"<Backbone {self.name}{weights}: {self.dim} dimensions, {self.precision}, on {self.device}>"
 
     @property
     def identity(self) -> str:

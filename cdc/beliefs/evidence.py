@@ -81,7 +81,7 @@ class EvidenceFunction:
         return EVIDENCE[self.kind](scores / (self.temperature * scale))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Opinion:
     """Subjective opinions of M templates on N images over K classes; each row's masses sum to one.
 
@@ -92,6 +92,10 @@ class Opinion:
 
     belief: Float[Tensor, "templates rows classes"]
     uncertainty: Float[Tensor, "templates rows"]
+
+    def __repr__(self) -> str:
+        templates, rows, classes = self.belief.shape
+        return f"<Opinion of {templates} templates on {rows:,} images over {classes} classes>"
 
 
 def to_opinion(evidence: Float[Tensor, "templates rows classes"]) -> Opinion:

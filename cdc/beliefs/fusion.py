@@ -8,6 +8,7 @@ log1p(e_k / K), whatever the order. [derived; tests/cdc/beliefs/test_fusion.py c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,9 +17,13 @@ from torch import Tensor
 
 from cdc.beliefs.evidence import Opinion
 from cdc.errors import InputError, require_at_least, require_share
+from cdc.markup import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MOST_SHOWN = 10
+"""Rows of a prediction that a notebook shows."""
 
 SMALLEST_BELIEF = 1e-300
 """Sums of beliefs below this count as none: what they would be divided into is none either."""
@@ -52,6 +57,18 @@ class Prediction:
     def __repr__(self) -> str:
         rows, classes = self.belief.shape
         return f"<Prediction of {rows:,} images over {classes} classes, mean uncertainty {self.uncertainty.mean():.2f}>"
+
+    def _repr_html_(self) -> str:
+        rows, classes = self.belief.shape
+        first = Prediction(self.belief[:MOST_SHOWN], self.uncertainty[:MOST_SHOWN], class_names=self.class_names)
+        files = self.files[:MOST_SHOWN] or ("",) * len(first.belief)
+        answers = (
+            (Path(file).name or f"image {at}", *(f"{name} {share:.0%}" for name, share in top), f"{doubt:.2f}")
+            for at, (file, top, doubt) in enumerate(zip(files, first.top(3), first.uncertainty.tolist(), strict=True))
+        )
+        header = ("image", "answer", *("then", "then")[: classes - 1], "uncertainty")
+        more = f", the first {MOST_SHOWN} of them" if rows > MOST_SHOWN else ""
+        return html_table(answers, header=header, title=f"{rows:,} images over {classes} classes{more}")
 
     @classmethod
     def from_logits(cls, logits: Float[Tensor, "rows classes"]) -> "Prediction":

@@ -35,7 +35,7 @@ class UnreadableFile:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DatasetReport:
     """What a check found.
 
@@ -60,6 +60,11 @@ class DatasetReport:
     repeats: tuple[tuple[Path, ...], ...]
     tiny: tuple[Path, ...]
     elongated: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        images = sum(one.train + one.validation + one.test for one in self.counts)
+        kinds = len(self.problems)
+        return f"<DatasetReport on {images:,} images of {len(self.counts)} classes: {kinds or 'no'} kinds of problems>"
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cdc.errors import InputError
+from cdc.markup import html_table, listed
 
 DEFAULT_TEMPLATE = "a photo of a {}."
 """The template of most data sets in the prompt-learning literature (Zhou et al., CoOp, IJCV 2022)."""
@@ -115,6 +116,16 @@ class ImageDataset:
         sizes = f"{len(self.train)} train, {len(self.validation)} validation, {len(self.test)} test images"
         factors = f", factors {', '.join(self.factor_names)}" if self.factor_names else ""
         return f"<ImageDataset {self.name!r}: {len(self.class_names)} classes, {sizes}{factors}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("images", f"{len(self.train):,} train, {len(self.validation):,} validation, {len(self.test):,} test"),
+            (f"{len(self.class_names)} classes", listed(self.class_names)),
+            ("factors", listed(self.factor_names)),
+            ("prompt", self.template),
+            ("split", self.split_source),
+        ]
+        return html_table(rows, title=self.name)
 
     @property
     def examples(self) -> tuple[Example, ...]:

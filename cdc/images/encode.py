@@ -28,7 +28,7 @@ OVERSAMPLING = 2
 """Short side of a picture before its augmentation, in units of the tower's input: crops keep enough detail."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Features:
     """Unit-length embeddings of image files, seen as at test time.
 
@@ -42,8 +42,12 @@ class Features:
     kept: tuple[int, ...]
     unreadable: tuple[tuple[Path, str], ...]
 
+    def __repr__(self) -> str:
+        rows, dim = self.values.shape
+        return f"<Features of {rows:,} images in {dim} dimensions, {len(self.unreadable)} unreadable>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ViewFeatures:
     """Unit-length embeddings of the augmented views of image files.
 
@@ -56,6 +60,11 @@ class ViewFeatures:
     values: Float[Tensor, "rows templates _ dim"]
     kept: tuple[int, ...]
     unreadable: tuple[tuple[Path, str], ...]
+
+    def __repr__(self) -> str:
+        rows, templates, views, dim = self.values.shape
+        seen = f"{views} views of each for each of {templates} templates"
+        return f"<ViewFeatures of {rows:,} images in {dim} dimensions, {seen}, {len(self.unreadable)} unreadable>"
 
 
 def encode_images(

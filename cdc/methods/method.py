@@ -237,7 +237,7 @@ class Rehearsal:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CosineClassifier:
     """Softmax of scaled cosines between image features and one text feature per class.
 
@@ -251,6 +251,9 @@ class CosineClassifier:
     class_names: tuple[str, ...]
     text: Float[Tensor, "classes dim"]
     reads: Reads = "features"
+
+    def __repr__(self) -> str:
+        return f"<CosineClassifier of {len(self.class_names)} classes on {self.backbone.name}>"
 
     def __call__(self, images: Float[Tensor, "rows dim"]) -> Prediction:
         """Softmax probabilities as beliefs, no uncertainty."""

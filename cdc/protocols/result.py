@@ -50,7 +50,7 @@ class Row:
     stds: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ProtocolResult:
     """Every run of a protocol, and what they come to.
 
@@ -75,6 +75,11 @@ class ProtocolResult:
     runs: tuple[Record, ...]
     skipped: tuple[Skipped, ...] = ()
     failed: tuple[Failed, ...] = ()
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        methods = f"{len(self.methods)} method{'s' * (len(self.methods) > 1)}"
+        return f"<ProtocolResult of {self.protocol} on {self.backbone}: {len(self.runs)} runs of {methods}{failed}>"
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -2,17 +2,22 @@
 
 from html.parser import HTMLParser
 from importlib import metadata
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.datasets
+import torch
+from PIL import Image
 
 import causalvlm
 import cdc
 from causalvlm import BackDoor, CausalGraph, EmbeddingTable, FrontDoor, Verdict, Verdicts, diagnose, estimate_effect
 from causalvlm.markup import html_table
 from causalvlm.worlds.discrete import smoking
+from causalvlm.worlds.linear import LinearWorld
 
 EVIL = '<script>alert("1")</script>&'
 
@@ -146,6 +151,73 @@ def test_a_table_has_its_header_and_lines():
     assert page.count("<th ") == page.count("<td ") == 2
     assert "a<br>b" in page
     assert "&lt;n&gt;" in page
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """A data set, a model that was never trained, and what it says of pictures, all with names that are markup."""
+    backbone = cdc.load_backbone("picto")
+    names = ("<b>&", *(f"class {at}" for at in range(20)))  # a prompt has to fit the text tower
+    examples = tuple(cdc.Example(Path(f"{at}.png"), at % 21, {EVIL: "ab"[at % 2]}) for at in range(42))
+    data = cdc.ImageDataset(EVIL, names, train=examples, validation=(), test=examples)
+    adapter = cdc.fit(data, cdc.ZeroShotConfig(), backbone)
+    prediction = adapter.predict([Image.new("RGB", (64, 64))] * 12)
+    scores = cdc.score(prediction, prediction.labels)
+    evaluation = causalvlm.Evaluation(scores, prediction, prediction.labels, "all", EVIL, "own", adapter.card, ())
+    return {"data": data, "adapter": adapter, "prediction": prediction, "evaluation": evaluation}
+
+
+@pytest.mark.parametrize("name", ["data", "adapter", "prediction", "evaluation"])
+def test_data_adapters_and_answers_are_tables(shown, name):
+    page = shown[name]._repr_html_()
+    require_harmless(page)
+    assert len(page) < 6000
+
+
+def test_tables_say_how_much_they_leave_out(shown, embeddings):
+    assert "class 10 and 9 more<" in shown["adapter"]._repr_html_()
+    assert "nothing: this method does not train" in shown["adapter"]._repr_html_()
+    assert "42 train, 0 validation, 42 test" in shown["data"]._repr_html_()
+    answers = shown["prediction"]._repr_html_()
+    assert "12 images over 21 classes, the first 10 of them" in answers
+    assert answers.count("<tr>") == 11
+    require_harmless(embeddings._repr_html_())
+    assert f"{embeddings.correct.mean():.1%}" in embeddings._repr_html_()
+
+
+def test_a_prediction_shows_files_and_their_three_best_classes():
+    said = cdc.Prediction(torch.eye(2), torch.zeros(2), class_names=("<b>", "dog"), files=("a/x.png", "a/y.png"))
+    page = said._repr_html_()
+    require_harmless(page)
+    shown = (">x.png<", ">y.png<", ">dog 100%<", ">&lt;b&gt; 0%<", "a/x")
+    assert [part in page for part in shown] == [True, True, True, True, False]
+    assert page.count("then") == 1
+
+
+def test_every_result_is_said_in_a_line(shown):
+    adapter, data = shown["adapter"], shown["data"]
+    files = [Path(sklearn.datasets.__file__).parent / "images" / name for name in ("china.jpg", "flower.jpg")]
+    features = cdc.encode_images(adapter.backbone, files, cache=None)
+    linear = LinearWorld().sample(400, rng=0)
+    found = causalvlm.sensitivity(estimate_effect(linear, FrontDoor("X", "Y", ("S",)), rng=0), linear)
+    results = {
+        "<Backbone picto: 192 dimensions, fp32, on cpu>": adapter.backbone,
+        "<AdapterCard of zero-shot on picto: 21 classes, no training>": adapter.card,
+        "<CosineClassifier of 21 classes on picto>": adapter.classifier(),
+        "<Features of 2 images in 192 dimensions, 0 unreadable>": features,
+        "<Classified: <Prediction of 12 images": cdc.adapter.Classified(shown["prediction"], (), (), None),
+        "<Opinion of 3 templates on 2 images over 4 classes>": cdc.to_opinion(torch.ones(3, 2, 4)),
+        f"<Sensitivity of {found.value:.3g}: {found.text()}>": found,
+        "<DatasetReport on 84 images of 21 classes: 1 kinds of problems>": cdc.check_dataset(data),
+    }
+    for said, result in results.items():
+        assert repr(result).startswith(said)
+        assert len(repr(result)) < 400
+
+
+def test_a_figure_shows_itself_without_pyplot():
+    picture = causalvlm.draw_graph(CausalGraph("X -> S -> Y; X <-> Y"))._repr_svg_()
+    assert ElementTree.fromstring(picture).tag.endswith("svg")
 
 
 def test_both_packages_know_their_version():

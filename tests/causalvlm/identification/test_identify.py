@@ -1,6 +1,8 @@
 """Identification on graphs whose answer is known: the paper's, textbook ones, and ones built to fail."""
 
 import re
+import subprocess
+import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -269,6 +271,35 @@ def test_each_mistake_is_named(arguments, shown):
         identify(graph, **{"treatment": "X", "outcome": "Y", **arguments})
     for words in shown:
         assert words in str(caught.value)
+
+
+ASKED = """
+from causalvlm import CausalGraph, InputError, draw_graph, identify, identify_mediation
+graph = CausalGraph("X -> S -> Y; X <-> Y")
+for ask in (
+    lambda: identify(graph, ["X"], "Y"),
+    lambda: identify(graph, "X", None),
+    lambda: identify("X -> S -> Y", "X", "Y"),
+    lambda: identify_mediation("X -> S -> Y", treatment="X", outcome="Y", mediators=["S"]),
+    lambda: draw_graph("X -> S -> Y"),
+):
+    try:
+        ask()
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_what_is_no_name_and_no_graph_is_named_too():
+    """In a process of its own: under test, types that are wrong do not get so far."""
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
+    wrong = "graph must be a CausalGraph; received 'X -> S -> Y'"
+    names = (
+        "treatment must be a node of the graph; received ['X']",
+        "outcome must be a node of the graph; received None",
+    )
+    for said, expected in zip(done.stdout.splitlines(), (*names, wrong, wrong, wrong), strict=True):
+        assert said.startswith(expected)
 
 
 def test_limits_and_variants_are_checked():
