@@ -36,8 +36,8 @@ CLASS = "class"
 SILENT = frozenset({"none", "no", "yes", "true", "false", "other", "unknown", "nan", "n/a", ""})
 """Levels that say nothing without the name of their factor."""
 
-SHUFFLES = 199
-"""Times that levels are shuffled within classes, to see what answers share with a factor by chance."""
+FEWEST_SHUFFLES, SHUFFLES_EACH = 199, 40
+"""Times that levels are shuffled within classes, at least and for every factor: p-values are small enough for Holm."""
 
 Logits = Float[np.ndarray, "rows classes"]
 
@@ -293,7 +293,7 @@ def follow(
         >>> [(one.factor, round(one.share, 1), one.certain) for one in found]
         [('light', 1.0, True), ('hour', 0.0, False)]
     """
-    rng = generator(rng)
+    rng, shuffles = generator(rng), max(FEWEST_SHUFFLES, SHUFFLES_EACH * len(factors) - 1)
     pairs = np.unique(np.column_stack([labels, answers]), axis=0, return_inverse=True)[1].reshape(-1)
     spread = _bits(pairs) - _bits(labels)
     order = np.argsort(labels, kind="stable")
@@ -303,13 +303,13 @@ def follow(
         size = int(codes.max()) + 1
         beside = spread + _bits(labels * size + codes)  # minus H(Y, Y_hat, G) it is I(Y_hat; G | Y)
         seen = beside - _bits(pairs * size + codes)
-        chance = np.empty(SHUFFLES)
-        for draw in range(SHUFFLES):
+        chance = np.empty(shuffles)
+        for draw in range(shuffles):
             shuffled = np.empty_like(codes)
             shuffled[order] = codes[np.lexsort((rng.random(len(codes)), labels))]
             chance[draw] = beside - _bits(pairs * size + shuffled)
         share = float((seen - chance.mean()) / spread) if spread > 0 else 0.0
-        found[name] = share, float((1 + (chance >= seen - 1e-12).sum()) / (1 + SHUFFLES))
+        found[name] = share, float((1 + (chance >= seen - 1e-12).sum()) / (1 + shuffles))
     corrected = holm({name: p_value for name, (_, p_value) in found.items()})
     followed = (Followed(name, max(0.0, share), corrected[name]) for name, (share, _) in found.items())
     return tuple(sorted(followed, key=lambda one: -one.share))

@@ -34,7 +34,7 @@ def draw_misalignment(found: Misalignment) -> Figure:
     axes = figure.subplots()
     for place, (_, match, (colour, marker)) in enumerate(rows):
         draw_interval(axes, place, match.found, colour=colour, marker=marker)
-        axes.plot([match.chance] * 2, [place - 0.25, place + 0.25], color="#999999", linewidth=1.5)
+        axes.plot([match.chance] * 2, [place - 0.04, place + 0.34], color="#999999", linewidth=1.5)
     axes.set_ylim(len(rows) - 0.5, -0.7)
     axes.set_yticks(range(len(rows)), [f" {name}" for name, _, _ in rows])
     mark_percent(axes)

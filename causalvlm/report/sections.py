@@ -155,7 +155,8 @@ def _misalignment(report: Report) -> Values:
     found = report.diagnosis.misalignment
     if found is None:
         return {"found": None}
-    files = (found.example.file,) if found.example and found.example.file else ()
+    certain = found.gap.low > 0  # one image that is misaligned proves nothing
+    files = (found.example.file,) if certain and found.example and found.example.file else ()
     return {
         "found": found, "words": say_misalignment(found), "figure": _svg(draw_misalignment(found)),
         "picture": next(iter(_small(files)), None), "matches": (found.whole, found.by_class, *found.components),
