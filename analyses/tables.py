@@ -332,6 +332,16 @@ def hard_worlds() -> str:
     return "\n".join(lines) + "\n"
 
 
+def implied_equality() -> str:
+    """Size and power of the equality that a front door implies where a column moves the treatment alone."""
+    lines = _head("world", "rows", "runs", "mean score", "p < .05", "p < .01")
+    for row in _read(RESULTS / "implied_equality.json")["worlds"]:
+        score = f"{row['mean_score']:.2f}".replace("-", "\N{MINUS SIGN}")
+        cells = [f"{row['rows']:,}", str(row["runs"]), score, f"{row['below_0.05']:.3f}", f"{row['below_0.01']:.3f}"]
+        lines.append(f"| {row['world']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def audit_worlds() -> str:
     """How often each verdict of the audit was given, where it is right and where it is not."""
     lines = _head("world", "question", "truth", "violated", "cannot tell", "valid")
@@ -457,6 +467,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "number-of-templates": number_of_templates,
     "task-misalignment": task_misalignment,
     "hard-worlds": hard_worlds,
+    "implied-equality": implied_equality,
     "audit-worlds": audit_worlds,
     "fleet": fleet,
     "oracles": oracles,
