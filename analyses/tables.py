@@ -322,8 +322,9 @@ def hard_worlds() -> str:
     heads = ("world", "estimator", "n", "runs", "truth", "mean", "covered", "refused", "warned", "silent misses")
     lines = _head(*heads)
     for row in rows:
-        cells = [row["world"], ", ".join(row["estimators"]), f"{row['rows']:,}", str(row["runs"])]
-        cells += [f"{row[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("truth", "mean", "covered")]
+        cells = [row["world"], ", ".join(row["estimators"]) or "-", f"{row['rows']:,}", str(row["runs"])]
+        numbers = [row[key] for key in ("truth", "mean", "covered")]  # none where every run was refused
+        cells += ["-" if one is None else f"{one:.3f}".replace("-", "\N{MINUS SIGN}") for one in numbers]
         cells += [f"{100 * row[key]:.1f} %" for key in ("refused", "warned", "silent_misses")]
         lines.append(f"| {' | '.join(cells)} |")
     runs = sum(row["runs"] for row in rows)

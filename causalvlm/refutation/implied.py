@@ -19,6 +19,7 @@ from causalvlm.errors import OverlapError
 from causalvlm.estimation.estimators import ESTIMATORS, choose
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sample import matrix
+from causalvlm.identification.estimands import FrontDoor
 from causalvlm.refutation.case import Case
 from causalvlm.refutation.verdict import Found, Trial, Verdict, p_of_score
 
@@ -53,7 +54,8 @@ def _judged(case: Case, name: str) -> Found:
     except OverlapError as error:
         return Verdict(title, "inconclusive", None, f"not estimable: {error}")
     worst = float(scores[np.abs(scores).argmax()])
-    s, y = ", ".join(case.effect.estimand.to_record()["adjustment"]), case.effect.estimand.outcome
+    estimand = case.effect.estimand
+    s, y = ", ".join(estimand.mediators if isinstance(estimand, FrontDoor) else ()), estimand.outcome
     reason = f"with {s} drawn at random, {y} and {name} go together by {worst:.2f} standard errors of their covariance"
     charge = f"the treatment acts past {s}, something hidden joins {s} and {y}, or {name} moves more than the treatment"
     return Trial(title, worst, min(len(scores) * p_of_score(worst), 1.0), reason, charge)

@@ -78,6 +78,13 @@ def refute(
         >>> [verdict.name for verdict in refute(effect, table, rng=0) if verdict.outcome == "failed"]
         []
     """
-    asked = {"alternative": alternative, "suspects": suspects, "repeats": repeats, "instruments": instruments}
-    case = open_case(effect, table, rng=generator(rng), **asked)
+    case = open_case(
+        effect,
+        table,
+        rng=generator(rng),
+        alternative=alternative,
+        suspects=suspects,
+        repeats=repeats,
+        instruments=instruments,
+    )
     return settle([found for judge in REFUTERS for found in judge(case)])
