@@ -348,13 +348,24 @@ def hard_worlds() -> str:
     heads = ("world", "estimator", "n", "runs", "truth", "mean", "covered", "refused", "warned", "silent misses")
     lines = _head(*heads)
     for row in rows:
-        cells = [row["world"], ", ".join(row["estimators"]), f"{row['rows']:,}", str(row["runs"])]
-        cells += [f"{row[key]:.3f}".replace("-", "\N{MINUS SIGN}") for key in ("truth", "mean", "covered")]
+        cells = [row["world"], ", ".join(row["estimators"]) or "-", f"{row['rows']:,}", str(row["runs"])]
+        numbers = [row[key] for key in ("truth", "mean", "covered")]  # none where every run was refused
+        cells += ["-" if one is None else f"{one:.3f}".replace("-", "\N{MINUS SIGN}") for one in numbers]
         cells += [f"{100 * row[key]:.1f} %" for key in ("refused", "warned", "silent_misses")]
         lines.append(f"| {' | '.join(cells)} |")
     runs = sum(row["runs"] for row in rows)
     silent = sum(row["runs"] * row["silent_misses"] for row in rows) / runs
     lines += ["", f"Over all {runs:,} runs {100 * silent:.1f} % were silent misses."]
+    return "\n".join(lines) + "\n"
+
+
+def implied_equality() -> str:
+    """Size and power of the equality that a front door implies where a column moves the treatment alone."""
+    lines = _head("world", "rows", "runs", "mean score", "p < .05", "p < .01")
+    for row in _read(RESULTS / "implied_equality.json")["worlds"]:
+        score = f"{row['mean_score']:.2f}".replace("-", "\N{MINUS SIGN}")
+        cells = [f"{row['rows']:,}", str(row["runs"]), score, f"{row['below_0.05']:.3f}", f"{row['below_0.01']:.3f}"]
+        lines.append(f"| {row['world']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -546,6 +557,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "number-of-templates": number_of_templates,
     "task-misalignment": task_misalignment,
     "hard-worlds": hard_worlds,
+    "implied-equality": implied_equality,
     "audit-worlds": audit_worlds,
     "fleet": fleet,
     "diagnosis-speed": diagnosis_speed,

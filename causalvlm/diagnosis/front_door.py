@@ -27,6 +27,7 @@ from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.errors import CausalVLMError
 from causalvlm.estimation.effect import Effect, estimate_effect
 from causalvlm.graphs.paper import paper_scm
+from causalvlm.identification.estimands import BackDoor
 from causalvlm.identification.identify import identify
 from causalvlm.intervals import Estimate, Shift, newcombe, widened, wilson
 from causalvlm.multiplicity import FALSE_ALARM_RATE
@@ -290,11 +291,9 @@ class _Study:
         return [f"S{place}" for place in range(self.mediator.shape[1])]
 
     def table(self) -> pd.DataFrame:
-        """One row per image; all factors together are `G_i`."""
-        factors = {f"G_i: {name}": np.asarray(levels, dtype=str) for name, levels in self.factors.items()}
-        together = pd.DataFrame(factors).agg(" / ".join, axis=1) if factors else None
+        """One row per image."""
         columns = {"X": self.groups, "Y": self.outcome, **dict(zip(self.mediators, self.mediator.T, strict=True))}
-        return pd.DataFrame({**columns, **factors, **({} if together is None else {"G_i": together.to_numpy()})})
+        return pd.DataFrame(columns | self.varying)
 
     def estimate(self, said: ImageEffect, *, door: Literal["front-door", "back-door"]) -> tuple[Effect, Shift]:
         """An effect by one door; its interval and p-value allow for the choice of the class."""
@@ -322,8 +321,7 @@ class _Study:
             effect, shift = self.estimate(said, door="front-door")
         except CausalVLMError as error:
             return replace(said, refusal=str(error), remedy=REMEDIES["overlap"])
-        other = identify(paper_scm("front_door", variant="D"), "X", "Y", strategy="back-door")
-        alternative = other if said.back_door else None
+        alternative = BackDoor("X", "Y", tuple(self.varying)) if said.back_door else None
         verdicts = refute(effect, self.table(), rng=self.seed, suspects=self.suspects, alternative=alternative)
         untested = [repr(name) for name in self.varying if name not in self.suspects]
         notes = [note for note in effect.warnings if "Choose others" not in note]

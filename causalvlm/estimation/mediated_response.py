@@ -23,7 +23,7 @@ or that law, r and the regressions on C and on (X, C).
 
 How far mu is extrapolated is asked of a classifier that tells the rows from copies of them whose treatment is drawn
 anew: the mean over the rows of its odds is one, or less by the share of copies that are like no row. That is said below
-three quarters and refused below two fifths [ours].
+three quarters and refused below a half [ours].
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ from causalvlm.estimation.treatment_law import (
     supported,
 )
 
-_LIKE_ROWS, _LIKE_ROWS_WARNED = 0.4, 0.75  # docs/acceptance.md has worlds on either side
+_LIKE_ROWS, _LIKE_ROWS_WARNED = 0.5, 0.75  # docs/acceptance.md has worlds on either side
 _COPIES, _LANDMARKS = 5, 200
 _PENALTY = 40.0  # rows of nothing that pull r towards its mean: few, so that the interval is as wide as overlap is thin
 _QUANTILES = 50  # of the treatment's law, over which a model is averaged

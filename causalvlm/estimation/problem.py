@@ -129,6 +129,13 @@ class Problem:
         """
         _ = self.mediator, self.covariates, self.instrument
 
+    def answering(self, outcome: Float[np.ndarray, " rows"]) -> "Problem":
+        """The same question about another outcome of the same rows; what was read of the other columns stays."""
+        other = replace(self, table=self.table.assign(**{self.roles.outcome: outcome}), notes=())
+        kept = ("mediator", "mediator_levels", "covariates", "strata", "instrument")
+        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        return other
+
     def once(self, name: str, make: "Callable[[], Made]") -> "Made":
         """What does not depend on the outcome: made on first use, and shared by problems that differ in it alone.
 

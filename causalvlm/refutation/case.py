@@ -27,6 +27,7 @@ class Case:
         alternative: another estimand of the same effect, if there is one.
         suspects: observed columns that may stand for the latent confounder.
         repeats: repetitions of every placebo.
+        instruments: observed columns that are said to move the treatment and nothing else, of a front door.
 
     Example:
         >>> from causalvlm.estimation.effect import estimate_effect
@@ -45,6 +46,7 @@ class Case:
     alternative: Estimand | None
     suspects: tuple[str, ...]
     repeats: int
+    instruments: tuple[str, ...] = ()
 
     def estimate(self, problem: Problem) -> tuple[float, float]:
         """Value and standard error by the same estimator of another problem; with few clusters as wide as t is."""
@@ -60,11 +62,12 @@ def open_case(
     alternative: Estimand | None = None,
     suspects: Sequence[str] = (),
     repeats: int | None = None,
+    instruments: Sequence[str] = (),
 ) -> Case:
     """Read once what the judges share; the arguments are those of `refute`.
 
     Raises:
-        InputError: if a column is missing, or `repeats` is less than one.
+        InputError: if a column is missing, `repeats` is less than one, or an instrument plays another part.
 
     Example:
         >>> from causalvlm.estimation.effect import estimate_effect
@@ -82,6 +85,21 @@ def open_case(
     problem = question_of(effect, table)
     if not ESTIMATORS[effect.estimator].counts:
         problem.read()
-    check_columns(table, suspects)
-    check_fixable(table, suspects)
-    return Case(effect, problem, rng, alternative, tuple(suspects), repeats)
+    check_columns(table, [*suspects, *instruments])
+    check_fixable(table, [*suspects, *instruments])
+    _require_instruments(problem, instruments)
+    return Case(effect, problem, rng, alternative, tuple(suspects), repeats, tuple(instruments))
+
+
+def _require_instruments(problem: Problem, instruments: Sequence[str]) -> None:
+    if instruments and not problem.front_door:
+        raise InputError(
+            f"instruments= are for a front door, which implies something about them; received {instruments[0]!r} for "
+            f"the {problem.door} effect. Leave it out."
+        )
+    used = [name for name in instruments if name in problem.roles.all()]
+    if used:
+        raise InputError(
+            f"instruments= must be columns that play no other part; received {used[0]!r}. Name columns that move the "
+            "treatment and nothing else."
+        )

@@ -8,6 +8,7 @@ from causalvlm.estimation.effect import Effect
 from causalvlm.identification.estimands import Estimand
 from causalvlm.randomness import Rng, generator
 from causalvlm.refutation import (
+    implied,
     instrument,
     leak,
     misspecification,
@@ -28,6 +29,7 @@ REFUTERS: tuple[Callable[[Case], Sequence[Found]], ...] = (
     overlap.judge,
     robustness.judge,
     leak.judge,
+    implied.judge,
     instrument.judge,
     over_identification.judge,
     untestable.judge,
@@ -43,6 +45,7 @@ def refute(
     alternative: Estimand | None = None,
     suspects: Sequence[str] = (),
     repeats: int | None = None,
+    instruments: Sequence[str] = (),
 ) -> Verdicts:
     """Try to refute `effect` on the table that it came from.
 
@@ -57,12 +60,14 @@ def refute(
         suspects: observed columns that may stand for the latent confounder; mediator or instrument must not depend on
             them.
         repeats: repetitions of every placebo; by default ten of counted cells, and four of models.
+        instruments: observed columns that move the treatment and nothing else: a front door then implies an equality,
+            which fails if the treatment acts past the mediator, or something hidden joins mediator and outcome.
 
     Returns:
         A tuple of verdicts, which prints and shows itself as a table.
 
     Raises:
-        InputError: if a column is missing, or `repeats` is less than one.
+        InputError: if a column is missing, `repeats` is less than one, or an instrument plays another part.
 
     Example:
         >>> from causalvlm.estimation.effect import estimate_effect
@@ -73,5 +78,13 @@ def refute(
         >>> [verdict.name for verdict in refute(effect, table, rng=0) if verdict.outcome == "failed"]
         []
     """
-    case = open_case(effect, table, rng=generator(rng), alternative=alternative, suspects=suspects, repeats=repeats)
+    case = open_case(
+        effect,
+        table,
+        rng=generator(rng),
+        alternative=alternative,
+        suspects=suspects,
+        repeats=repeats,
+        instruments=instruments,
+    )
     return settle([found for judge in REFUTERS for found in judge(case)])

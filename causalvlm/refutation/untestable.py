@@ -42,8 +42,13 @@ def judge(case: Case) -> tuple[Verdict, ...]:
             assumed = f"that nothing hidden joins any two of {x}, {', '.join(mediators)} and {y}"
         case BackDoor():
             assumed = f"that nothing hidden joins {x} and {y} given the adjustment set"
+    door = isinstance(estimand, FrontDoor)
     suspected = isinstance(estimand, FrontDoor | Instrument)
     tests = [f"the leak from {name}" for name in case.suspects if suspected]
+    tests += [f"the equality implied by {name}" for name in case.instruments]
     tests += ["the agreement with the other route"] * (case.alternative is not None)
-    tested = f"tested of it: {', '.join(tests)}" if tests else "a suspect or another route would test some of it"
+    others = (
+        "a suspect, another route or a column that moves the treatment alone" if door else "a suspect or another route"
+    )
+    tested = f"tested of it: {', '.join(tests)}" if tests else f"{others} would test some of it"
     return (Verdict("untestable", "inconclusive", None, f"no data can show {assumed}; {tested}."),)

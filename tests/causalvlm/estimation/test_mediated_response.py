@@ -93,9 +93,9 @@ def test_without_a_model_of_the_outcome_the_ratio_finds_the_effect():
 
 
 def test_a_mediator_that_repeats_the_treatment_is_refused_and_one_that_nearly_does_is_warned_of():
-    with pytest.raises(OverlapError, match=r"40% of such pairs or more must be like a row; received about \d\d%"):
+    with pytest.raises(OverlapError, match=r"50% of such pairs or more must be like a row; received about \d\d%"):
         curve(straight(np.random.default_rng(0), noise=0.1))
-    effect = curve(straight(np.random.default_rng(0), noise=0.45))
+    effect = curve(straight(np.random.default_rng(0), noise=0.5))
     assert any("pairs of a mediator and another row's treatment are like no row" in note for note in effect.warnings)
     assert not any("like no row" in note for note in curve(straight(np.random.default_rng(0))).warnings)
 
