@@ -4,6 +4,8 @@ The image is of one group or another; S is noisy; a hidden cause moves group and
 the cause, or may leave something out.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -121,3 +123,12 @@ def test_the_record_says_what_cannot_be_known():
     record = ask(world(noise=0.02)).to_record()
     assert record["cannot_know"] == list(CANNOT_KNOW)
     assert (record["status"], record["front_door"]) == ("refused", None)
+
+
+def test_many_factors_are_adjusted_for_one_by_one_for_their_combinations_hardly_recur():
+    table, rng = world(rows=400), np.random.default_rng(2)
+    others = {f"factor {place}": rng.choice(list("abcde"), size=400) for place in range(5)}
+    found = ask(replace(table, factors={**table.factors, **others}))
+    assert found.front_door is not None
+    assert found.back_door is not None
+    assert "over-identification" in {one.name for one in found.verdicts}
