@@ -12,7 +12,7 @@ front-door graph. G is labelled, but in the world "hidden cause, not labelled".
 Run:    OMP_NUM_THREADS=1 python analyses/audit_worlds.py [WORLD ...]   (4 minutes a world on one core; draws are kept)
         OMP_NUM_THREADS=1 python analyses/audit_worlds.py --smoke       (two draws of each, writes nothing)
 Expect: "violated" in at most 5 % of the draws wherever nothing is wrong, over all questions together; in most draws
-        where something is. Without a label, a hidden cause of X and Y looks like a path past S.
+        where something is. Without a label, "cannot tell": a hidden cause of X and Y looks like a path past S.
 Writes: analyses/results/audit_worlds.json; `analyses/tables.py` puts it into docs/audit.md.
 """
 
