@@ -74,7 +74,7 @@ def placebos(
         (['permuted treatment', 'dummy outcome'], (3,))
     """
     results: dict[str, list[tuple[float, float]]] = {}
-    refused: dict[str, Placebos | OverlapError] = {}
+    refused: dict[str, OverlapError] = {}
     for _ in range(repeats):
         for name, altered in _altered(problem, rng):
             if name in refused:
@@ -83,7 +83,7 @@ def placebos(
                 results.setdefault(name, []).append(estimate(altered))
             except OverlapError as error:
                 refused[name] = error
-    return {name: Placebos(*np.array(found).T) for name, found in results.items()} | refused
+    return {name: refused.get(name) or Placebos(*np.array(found).T) for name, found in results.items()}
 
 
 def _altered(problem: Problem, rng: np.random.Generator) -> Iterator[tuple[str, Problem]]:

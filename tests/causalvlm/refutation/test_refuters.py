@@ -136,6 +136,21 @@ def test_a_placebo_is_the_estimate_of_the_altered_table():
     np.testing.assert_allclose(kept, anew, rtol=1e-9)
 
 
+@pytest.mark.parametrize("refused_at", [1, 2])
+def test_a_placebo_that_is_refused_says_so_whether_at_once_or_later(refused_at):
+    problem, asked = read_problem(smoking().sample(500, rng=np.random.default_rng(0)), FRONT), []
+
+    def refuses(_: Problem) -> tuple[float, float]:
+        asked.append(1)
+        if len(asked) > 3 * (refused_at - 1):
+            raise OverlapError("too few alike.")
+        return 0.0, 1.0
+
+    found = placebos.placebos(problem, refuses, rng=np.random.default_rng(0), repeats=3)
+    assert list(found) == ["permuted treatment", "permuted mediator", "dummy outcome"]
+    assert all(isinstance(one, OverlapError) for one in found.values())
+
+
 def test_tests_of_one_call_share_one_rate():
     rng = np.random.default_rng(0)
     p_values = rng.random((4000, 8))
