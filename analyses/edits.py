@@ -1,7 +1,7 @@
 """Do edits of pictures say what drawing them again says? Both of the same pictures, where Picto has the factor.
 
 A picture is drawn with a factor at its reference and at another level. The first is then edited until it measures what
-the second does (its noise, sharpness, brightness, hue or kind of colour, as a diagnosis sets them), and a model is
+the second does (its noise, sharpness, brightness, hue, as a diagnosis sets them), and a model is
 asked about all three. What an edit should show is what drawing again does.
 
 Run:    OMP_NUM_THREADS=1 python analyses/edits.py            (about 5 minutes on one core)
@@ -39,9 +39,11 @@ PAIRS = (
     ("tint", "dark", "brightness"),
     ("tint", "warm", "dominant hue"),
     ("tint", "cool", "dominant hue"),
-    ("style", "grey", "rendition"),
 )
-"""A factor of Picto, the level that its first one is changed to, and what is measured and edited instead."""
+"""A factor of Picto, the level that its first one is changed to, and what is measured and edited instead.
+
+Picto's grey style is none: it greys the pictogram alone, an edit the whole picture.
+"""
 
 
 def draw(sample: PictoSample, size: int) -> UInt8[np.ndarray, "rows _ _ 3"]:

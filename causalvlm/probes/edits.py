@@ -15,7 +15,6 @@ from causalvlm.errors import InputError
 from causalvlm.probes.pixels import BORDER_TOLERANCE, HUES, MEASURES, Picture
 from causalvlm.probes.retouch import (
     FRAMES,
-    LUMA,
     TONES,
     Curves,
     as_jpeg,
@@ -46,8 +45,8 @@ MOST_GAMMA = 3.0
 MOST_SHARPENING = 150
 """Per cent of unsharp masking at most: sharpening restores no detail, and more of it draws halos."""
 
-CASTS = (32, 64, 128)
-"""Grey levels between the channels of a colour cast; the weakest that gives the picture its hue is taken."""
+FILTERS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Shares that a coloured filter takes of all channels but its own; the least that gives a picture its hue is taken."""
 
 
 @dataclass(frozen=True)
@@ -189,14 +188,13 @@ def _set_hue(picture: Image.Image, goal: Goal) -> Image.Image:
     if goal.target not in HUES:
         return scale_colour(picture, 0.0)
     pure = np.array(colorsys.hsv_to_rgb(HUES.index(str(goal.target)) / len(HUES), 1.0, 1.0))
-    lean = pure - LUMA @ pure
-    histogram, trial = histogram_of(picture), _reduced(picture)
-    curves = np.tile(TONES, (3, 1))
-    for cast in CASTS:
-        curves = hold_brightness(TONES + cast * lean[:, None], histogram)
-        if measure("dominant hue", draw_curves(trial, curves)) == goal.target:
-            break
-    return draw_curves(picture, curves)
+    trial = _reduced(picture)
+    for colour in (1.0, 0.0):
+        for taken in FILTERS:
+            gains = 1 - taken * (1 - pure)
+            if measure("dominant hue", tint(scale_colour(trial, colour), gains)) == goal.target:
+                return tint(scale_colour(picture, colour), gains)
+    return picture
 
 
 def _set_sharpness(picture: Image.Image, goal: Goal) -> Image.Image:
@@ -281,7 +279,9 @@ SETTERS: Mapping[str, Setter] = {
         "each pixel moved from or to its luma (Haeberli & Voorhies, Iris Universe 1994)", _set_saturation
     ),
     "dominant hue": Setter(
-        "a colour cast that keeps the mean luma; to grey by the luma alone; saturation changes along [ours]", _set_hue
+        "a coloured filter, which takes a share of all channels but its own, over the grey picture where its colours "
+        "are too strong; to grey by the luma alone; brightness and saturation change along [ours]",
+        _set_hue,
     ),
     "colourfulness": Setter("as saturation", _set_colourfulness),
     "sharpness": Setter(

@@ -1,6 +1,6 @@
 """Elementary changes of a picture: tone curves, colour, a frame, JPEG, background; and how strong one has to be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
 
@@ -111,7 +111,7 @@ def gamma_curves(exponent: float) -> Curves:
     return np.tile(255 * (TONES / 255) ** exponent, (3, 1))
 
 
-def tint(picture: Image.Image, gains: tuple[float, float, float]) -> Image.Image:
+def tint(picture: Image.Image, gains: Sequence[float] | Float[np.ndarray, " 3"]) -> Image.Image:
     """Every channel times its gain, as under coloured light.
 
     Example:
