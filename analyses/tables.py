@@ -506,6 +506,19 @@ def _points_of(values: list[float]) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]])) or "none"
 
 
+def edits() -> str:
+    """What edits do to a model's answers, beside drawing the same pictures again."""
+    lines = _head(
+        "model", "drawn again", "edited", "accuracy, drawn again", "accuracy, edited", "apart", "same answer, %"
+    )
+    for row in _read(RESULTS / "edits.json")["rows"]:
+        shifts = (_interval(row["accuracy"][way], 100, 1) for way in ("drawn_again", "edited", "difference"))
+        change = f"{row['factor']}: {row['reference']} to {row['level']}"
+        cells = [row["backbone"], change, row["edit"], *shifts, f"{100 * row['same_answer']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def diagnosis_speed() -> str:
     """Time and memory of a diagnosis as the embeddings grow."""
     results = _read(BENCHMARKS / "diagnosis.json")
@@ -560,6 +573,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "implied-equality": implied_equality,
     "audit-worlds": audit_worlds,
     "fleet": fleet,
+    "edits": edits,
     "diagnosis-speed": diagnosis_speed,
     "oracles": oracles,
     "first-words": first_words,

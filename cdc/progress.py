@@ -1,9 +1,10 @@
-"""Progress bars of work that goes image by image, epoch by epoch or run by run: on a terminal, with time left.
+"""Progress of work that goes image by image, epoch by epoch or run by run: bars on a terminal, else lines of a command.
 
 rich is imported when a bar is shown: its import takes 0.1 s and draws from the global random state.
 """
 
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
 _silent = ContextVar("silent", default=False)
 """Whether the bars of what is being done are left out, because one around it is shown."""
 
+_lines = ContextVar("lines", default=False)
+"""Whether progress is told in lines where there is no terminal, as a command does and a notebook does not."""
+
+FIRST_LINE, NEXT_LINE = 3.0, 15.0
+"""Seconds of work before its first line, and between lines."""
+
 EpochReport = Callable[[int, float], None]
 """Called after an epoch with the number of finished epochs and the mean loss of the last."""
 
 
 @contextmanager
 def image_bar(label: str | None, *, total: int, unit: str = "images") -> Generator[Callable[[], None]]:
-    """A bar over images with their speed; silent without a label, off a terminal, or when there is nothing to do.
+    """A bar over images with their speed; silent without a label or when there is nothing to do.
 
     Args:
         label: what is going on.
@@ -36,7 +43,14 @@ def image_bar(label: str | None, *, total: int, unit: str = "images") -> Generat
         ...     advance()
     """
     if label is None or total == 0 or not _on_terminal():
-        yield lambda: None
+        tell, finished = _teller(label or "", total, unit), 0
+
+        def count() -> None:
+            nonlocal finished
+            finished += 1
+            tell(finished, "")
+
+        yield count if label else lambda: None
         return
     with _open_bar(label, total=total, unit=unit) as bar:
 
@@ -49,7 +63,7 @@ def image_bar(label: str | None, *, total: int, unit: str = "images") -> Generat
 
 @contextmanager
 def epoch_bar(label: str, *, total: int) -> Generator[EpochReport]:
-    """A bar over epochs with the loss beside it; silent off a terminal.
+    """A bar over epochs with the loss beside it.
 
     Args:
         label: what is being trained.
@@ -63,7 +77,8 @@ def epoch_bar(label: str, *, total: int) -> Generator[EpochReport]:
         ...     report(1, 0.5)
     """
     if not _on_terminal():
-        yield lambda _finished, _loss: None
+        tell = _teller(label, total, "epochs")
+        yield lambda finished, loss: tell(finished, f", loss {loss:.4f}")
         return
     with _open_bar(label, total=total, unit="epochs") as bar:
         yield lambda finished, loss: bar.update(bar.task_ids[0], completed=finished, note=f"loss {loss:.4f}")
@@ -105,6 +120,21 @@ def run_bar(label: str, *, total: int) -> Generator[Callable[[str], None]]:
 
 
 @contextmanager
+def lines() -> Generator[None]:
+    """Off a terminal, long work within tells now and then how far it is, in a line on standard error.
+
+    Example:
+        >>> with lines(), image_bar("encoding", total=2) as advance:
+        ...     advance()
+    """
+    token = _lines.set(True)
+    try:
+        yield
+    finally:
+        _lines.reset(token)
+
+
+@contextmanager
 def silence() -> Generator[None]:
     """No bars within: for work that is a part of what another bar shows.
 
@@ -121,6 +151,22 @@ def silence() -> Generator[None]:
 
 def _on_terminal() -> bool:
     return sys.stderr.isatty() and not _silent.get()
+
+
+def _teller(label: str, total: int, unit: str) -> Callable[[int, str], None]:
+    """Writes how much is finished, not too often; nothing unless a command asked for lines."""
+    if not _lines.get() or _silent.get():
+        return lambda _finished, _note: None
+    due = time.monotonic() + FIRST_LINE
+
+    def tell(finished: int, note: str) -> None:
+        nonlocal due
+        if time.monotonic() >= due and finished < total:
+            due = time.monotonic() + NEXT_LINE
+            sys.stderr.write(f"{label}: {finished:,} of {total:,} {unit}{note} ...\n")
+            sys.stderr.flush()
+
+    return tell
 
 
 def _open_bar(label: str, *, total: int, unit: str) -> "Progress":

@@ -27,6 +27,7 @@ from causalvlm.cli import (
     push,
 )
 from causalvlm.errors import CausalVLMError
+from cdc.progress import lines
 
 USER_MISTAKE = 2
 
@@ -88,7 +89,8 @@ def run(arguments: list[str] | None = None) -> int:
         2
     """
     try:
-        return app(args=arguments, standalone_mode=False) or 0
+        with lines():
+            return app(args=arguments, standalone_mode=False) or 0
     except TyperException as error:
         return _mistake(error, error.format_message())
     except (CausalVLMError, OSError) as error:
