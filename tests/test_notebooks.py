@@ -1,4 +1,4 @@
-"""Sources run as scripts, and committed outputs are whole; `tests/journeys/test_notebooks.py` runs the notebooks."""
+"""Committed notebooks are whole and say nothing of one machine; `tests/journeys/test_notebooks.py` runs them."""
 
 import re
 from pathlib import Path
