@@ -55,9 +55,15 @@ def test_diagnose_writes_report_figure_and_numbers(nested_folder, tiny_clip_fold
     assert result["settings"]["backbone"] == str(tiny_clip_folder)
     assert run([*arguments, "--out", str(tmp_path / "out")]) == 2
     assert "pass --force" in capsys.readouterr().err
-    assert run([*arguments, "--out", str(tmp_path / "out"), "--force", "--reference", "domain=dark"]) == 0
+    more = ["--reference", "domain=dark", "--probes", "full", "--description", "a {domain} {class}"]
+    assert run([*arguments, "--out", str(tmp_path / "out"), "--force", *more]) == 0
     again = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
     assert again["factors"][0]["reference"] == "dark"
+    assert again["misalignment"]["description"] == "a {domain} {class}"
+    assert {one["name"] for one in again["factors"][0]["beside"]["baselines"]} == {"colours", "untrained network"}
+    assert again["front_door"]["status"] == "refused"
+    assert run([*arguments, "--out", str(tmp_path / "out"), "--force", "--train", "zero-shot"]) == 2
+    assert "must learn" in capsys.readouterr().err
 
 
 def test_a_graph_of_ones_own_is_taken_as_text_and_refused_where_it_lacks_a_factor(
