@@ -7,7 +7,7 @@ process, the embeddings included.
 Run:    OMP_NUM_THREADS=1 python benchmarks/diagnosis.py            (about 10 minutes on one core)
         OMP_NUM_THREADS=1 python benchmarks/diagnosis.py --smoke    (the smallest size, writes nothing)
 Expect: 100,000 images of 512 dimensions in less than 120 s; hardly more time for ten times the images from there on,
-        because probes and estimators read at most 5,000 of them
+        because probes read at most 5,000 of them and estimators 10,000
 Writes: benchmarks/results/diagnosis.json
 """
 
