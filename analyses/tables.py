@@ -495,9 +495,9 @@ def _fleet_errors(models: list[dict[str, Any]]) -> str:
                 if true < 0.02 and factor[way]["light"] == "red":
                     found.append(true)
     return (
-        f"Missed after drawing again: flaws of {_points_of(missed)} points. Red, which claims more than 2 points, "
-        f"though the truth is less: after drawing again {_points_of(red['drawn_again'])}, from observation "
-        f"{_points_of(red['observed'])}."
+        f"Missed after drawing again, planted flaws by their true effect in points: {_points_of(missed)}. Red, which "
+        f"claims more than 2 points, though the truth is less: after drawing again {_points_of(red['drawn_again'])}, "
+        f"from observation {_points_of(red['observed'])}."
     )
 
 
