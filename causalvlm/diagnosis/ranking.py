@@ -98,7 +98,7 @@ def rank_models(
     factor: str,
     reference: str | None = None,
 ) -> Ranking:
-    """Rank models by the largest |effect| of a factor on their accuracy, at equal accuracy, on identical images.
+    """Rank models by how far a factor moves their accuracy at most, at equal accuracy, on identical images.
 
     The effect is the shift of accuracy that a diagnosis shows: level minus reference, averaged over the classes that
     both have two images of (Welch); an association, as there. Equal accuracy is shown, never assumed: by the paired
