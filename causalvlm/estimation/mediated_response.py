@@ -64,7 +64,7 @@ from causalvlm.estimation.treatment_law import (
     supported,
 )
 
-_LIKE_ROWS, _LIKE_ROWS_WARNED = 0.5, 0.75  # docs/acceptance.md has worlds on either side
+_LIKE_ROWS, _LIKE_ROWS_WARNED = 0.5, 0.75  # the table of hard worlds has some on either side
 _COPIES, _LANDMARKS = 5, 200
 _PENALTY = 40.0  # rows of nothing that pull r towards its mean: few, so that the interval is as wide as overlap is thin
 _QUANTILES = 50  # of the treatment's law, over which a model is averaged
