@@ -1,6 +1,6 @@
 """How often 95 per cent intervals hold the truth, and how often refuters err.
 
-Run:    OMP_NUM_THREADS=1 python analyses/coverage.py            (about 10 minutes on one core)
+Run:    OMP_NUM_THREADS=1 python analyses/coverage.py            (half an hour on two cores)
         OMP_NUM_THREADS=1 python analyses/coverage.py --smoke    (a few seconds, 3 runs a row, writes nothing)
 Expect: coverage of 0.93 to 0.97 wherever an estimator's assumptions hold; 0.00 for two-stage on the world
         "independent outcomes", whose interaction it cannot see, with its warning in every run; every refuter
