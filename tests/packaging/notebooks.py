@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from cdc.files import write_bytes
+
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 
 
@@ -19,7 +21,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             resources = {"metadata": {"path": place}}
             NotebookClient(notebook, timeout=600, record_timing=False, resources=resources).execute()
-        nbformat.write(notebook, path)
+        write_bytes(path, f"{nbformat.writes(notebook)}\n".encode())
 
 
 if __name__ == "__main__":
