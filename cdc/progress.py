@@ -3,6 +3,7 @@
 rich is imported when a bar is shown: its import takes 0.1 s and draws from the global random state.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -42,15 +43,12 @@ def image_bar(label: str | None, *, total: int, unit: str = "images") -> Generat
         >>> with image_bar("encoding", total=2) as advance:
         ...     advance()
     """
-    if label is None or total == 0 or not _on_terminal():
-        tell, finished = _teller(label or "", total, unit), 0
-
-        def count() -> None:
-            nonlocal finished
-            finished += 1
-            tell(finished, "")
-
-        yield count if label else lambda: None
+    if label is None or total == 0:
+        yield lambda: None
+        return
+    if not _on_terminal():
+        tell, steps = _teller(label, total, unit), itertools.count(1)
+        yield lambda: tell(next(steps), "")
         return
     with _open_bar(label, total=total, unit=unit) as bar:
 
