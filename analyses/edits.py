@@ -17,22 +17,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 
 import cdc
+from causalvlm.embeddings.model import Model, model_of
+from causalvlm.embeddings.table import logit_margins
 from causalvlm.intervals import mean_shift, paired_shares
 from causalvlm.probes.edits import measure, set_factor
 from causalvlm.worlds.picto.collections import collection
 from causalvlm.worlds.picto.factors import FACTORS
 from causalvlm.worlds.picto.reader import read_with
-from causalvlm.worlds.picto.scene import render
-from causalvlm.worlds.picto.scm import PictoSample, PictoWorld
+from causalvlm.worlds.picto.scm import PictoWorld
 from cdc.files import write_json
 
 RESULT = Path(__file__).parent / "results" / "edits.json"
-COLLECTION, PICTURES, SEED = "vehicles", 1000, 5
+COLLECTION, PICTURES, BLOCK, SEED = "vehicles", 1000, 100, 5
 PAIRS = (
     ("quality", "blurred", "sharpness"),
     ("quality", "noisy", "noise"),
@@ -46,51 +46,35 @@ Picto's grey style is none: it greys the pictogram alone, an edit the whole pict
 """
 
 
-def draw(sample: PictoSample, size: int) -> UInt8[np.ndarray, "rows _ _ 3"]:
-    """Pictures of the size of the tower's input."""
-    return np.ascontiguousarray(render(sample.scenes, size=size).permute(0, 2, 3, 1).numpy())
-
-
 def edit(before: Image.Image, after: Image.Image, name: str, rng: np.random.Generator) -> Image.Image:
     """The first picture, edited until it measures what the second does, as near as it can be brought."""
     return set_factor(name, before, now=measure(name, before), target=measure(name, after), rng=rng)[0]
 
 
-def answer(adapter: cdc.Adapter, names: tuple[str, ...], pictures: list[Image.Image]) -> Float[np.ndarray, "rows _"]:
-    """Log-probabilities of the concepts, by the tower's own preprocessing."""
-    backbone = adapter.backbone
-    blocks: list[torch.Tensor] = []
-    for start in range(0, len(pictures), 100):
-        pixels = torch.stack([backbone.preprocess(picture) for picture in pictures[start : start + 100]])
-        blocks.append(adapter.classifier(names)(backbone.encode_images(pixels.to(backbone.device))).logits)
-    return torch.cat(blocks).double().cpu().numpy()
-
-
-def margins(logits: Float[np.ndarray, "rows classes"], labels: np.ndarray) -> Float[np.ndarray, " rows"]:
-    """Log odds of the right concept against its strongest rival."""
-    own = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    rivals = logits.copy()
-    np.put_along_axis(rivals, labels[:, None], -np.inf, 1)
-    return own - rivals.max(1)
+def answer(model: Model, pictures: list[Image.Image]) -> Float[np.ndarray, "rows classes"]:
+    """Log-probabilities of the concepts, a block of pictures at a time."""
+    starts = range(0, len(pictures), BLOCK)
+    return np.concatenate([model.answer(pictures[start : start + BLOCK]) for start in starts]).astype(np.float64)
 
 
 def compare(backbone: str, pictures: int) -> list[dict[str, object]]:
     """A row for every pair of a factor and an edit."""
     chosen = collection(COLLECTION)
     reader = read_with(cdc.load_backbone(backbone), chosen.concepts, template=chosen.template)
+    model = model_of(reader.adapter, reader.class_names)
     world = PictoWorld((COLLECTION,), "downstream")
     sample = world.sample(pictures, rng=np.random.default_rng(SEED))
     size = reader.adapter.backbone.preprocess(Image.new("RGB", (64, 64))).shape[-1]
     rows: list[dict[str, object]] = []
     for factor, level, measured in PAIRS:
         reference = FACTORS[factor][0]
-        drawn = [draw(sample.intervene({factor: one}), size) for one in (reference, level)]
-        before, after = ([Image.fromarray(picture) for picture in part] for part in drawn)
+        drawn = [sample.intervene({factor: one}).render(size=size) for one in (reference, level)]
+        before, after = ([Image.fromarray(one) for one in part.permute(0, 2, 3, 1).numpy()] for part in drawn)
         rng = np.random.default_rng(SEED)
         edited = [edit(*pair, measured, rng) for pair in zip(before, after, strict=True)]
-        said = [answer(reader.adapter, reader.class_names, part) for part in (before, after, edited)]
+        said = [answer(model, part) for part in (before, after, edited)]
         was, drawn_again, changed = (one.argmax(1) for one in said)
-        base, true, made = (margins(one, sample.labels) for one in said)
+        base, true, made = (logit_margins(one, sample.labels) for one in said)
         rows.append(
             {
                 "backbone": backbone,

@@ -27,7 +27,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from fleet_judge import LARGE, STRENGTHS, Record, brief, coverage, is_other, largest, summarise
+from fleet_judge import LARGE, STRENGTHS, Record, brief, coverage, errors, is_other, largest, summarise
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -365,6 +365,7 @@ def result_of(models: list[Record], size: Size) -> Record:
         "accuracy": float(np.mean([model["accuracy"] for model in models])),
         "claims": summarise(models),
         "coverage": coverage(models),
+        "errors": errors(models),
         "back_door_refused": sum(factor["observed"]["back_door"] is None for factor in pairs),
         "models": [brief(model) for model in models],
         "provenance": cdc.provenance(),

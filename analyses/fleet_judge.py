@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from causalvlm.diagnosis.ladder import NEGLIGIBLE_SHARE
 from causalvlm.intervals import Z, wilson
 
 STRENGTHS = (1.0, 0.9, 0.75)
@@ -80,6 +81,20 @@ def coverage(models: list[Record]) -> Record:
         }
         for how, found in intervals.items()
     }
+
+
+def errors(models: list[Record]) -> Record:
+    """What drawing again missed of planted flaws, and lights that are red for less than red claims: true effects."""
+    missed: list[float] = []
+    red: dict[str, list[float]] = {"drawn_again": [], "observed": []}
+    for model in models:
+        for name, factor in model["factors"].items():
+            if name == model["factor"] and largest(factor) >= LARGE and factor["drawn_again"]["light"] != "red":
+                missed.append(largest(factor))
+            for asked, found in red.items():
+                if factor[asked]["light"] == "red" and largest(factor) < NEGLIGIBLE_SHARE:
+                    found.append(largest(factor))
+    return {"missed": missed, "red_for_less": red}
 
 
 def _holds(interval: Record, truth: Record, errors: float) -> bool:

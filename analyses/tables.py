@@ -477,27 +477,18 @@ def fleet() -> str:
         f"going with the class, where nothing was planted (the other tools, {tools['models']} models). "
         f"95 % intervals that hold the truth, its own error allowed "
         f"for: drawn again {covered['drawn again']}, back-door {covered['back-door']}; {results['back_door_refused']} "
-        f"back-door effects were refused. {_fleet_errors(results['models'])}",
+        f"back-door effects were refused. {_fleet_errors(results['errors'])}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _fleet_errors(models: list[dict[str, Any]]) -> str:
+def _fleet_errors(found: dict[str, Any]) -> str:
     """The flaws that were missed and the lights that are red for too little, by their true effects."""
-    missed: list[float] = []
-    red: dict[str, list[float]] = {"drawn_again": [], "observed": []}
-    for model in models:
-        for name, factor in model["factors"].items():
-            true = max(abs(shift["accuracy"]) for shift in factor["truth"].values())
-            if name == model["factor"] and true >= 0.05 and factor["drawn_again"]["light"] != "red":
-                missed.append(true)
-            for way, found in red.items():
-                if true < 0.02 and factor[way]["light"] == "red":
-                    found.append(true)
+    red = found["red_for_less"]
     return (
-        f"Missed after drawing again, planted flaws by their true effect in points: {_points_of(missed)}. Red, which "
-        f"claims more than 2 points, though the truth is less: after drawing again {_points_of(red['drawn_again'])}, "
-        f"from observation {_points_of(red['observed'])}."
+        f"Missed after drawing again, planted flaws by their true effect in points: {_points_of(found['missed'])}. "
+        f"Red, which claims more than 2 points, though the truth is less: after drawing again "
+        f"{_points_of(red['drawn_again'])}, from observation {_points_of(red['observed'])}."
     )
 
 

@@ -12,13 +12,10 @@ from causalvlm.errors import InputError
 from causalvlm.probes.cuts import cut_levels
 from causalvlm.probes.overlay import Overlay, find_overlays
 from causalvlm.probes.pixels import MEASURES, measure_pixels
-from causalvlm.probes.sampling import sample_rows
+from causalvlm.probes.sampling import PROBED_IMAGES, sample_rows
 
 FEWEST_IMAGES = 20
 """Different images that a level of a measured factor must have; smaller ones are merged."""
-
-PROBED_IMAGES = 5000
-"""Different images that the probe of a measured factor reads: a dozen probes of a large data set would take an hour."""
 
 MARK = "recurring mark"
 ABOUT_MARK = "whether the image has the edges that at least a quarter of the images of its size share [ours]"

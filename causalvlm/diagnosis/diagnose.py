@@ -16,7 +16,6 @@ from causalvlm.diagnosis.beside import probe_beside, take_groups
 from causalvlm.diagnosis.causes import FEWEST_PAIRS, Causes, correct_causes, find_causes
 from causalvlm.diagnosis.columns import (
     FEWEST_IMAGES,
-    PROBED_IMAGES,
     Columns,
     FactorColumn,
     choose_reference,
@@ -44,7 +43,7 @@ from causalvlm.graphs.graph import CausalGraph
 from causalvlm.intervals import wilson
 from causalvlm.multiplicity import holm
 from causalvlm.probes.linear import fit_probe
-from causalvlm.probes.sampling import sample_rows
+from causalvlm.probes.sampling import PROBED_IMAGES, sample_rows
 from causalvlm.randomness import Rng, generator
 from cdc.progress import image_bar
 

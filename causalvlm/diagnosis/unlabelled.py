@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from causalvlm.diagnosis.columns import FEWEST_IMAGES, PROBED_IMAGES, Columns, FactorColumn, Origin
+from causalvlm.diagnosis.columns import FEWEST_IMAGES, Columns, FactorColumn, Origin
 from causalvlm.embeddings.table import EmbeddingTable
 from causalvlm.probes.clusters import FEWEST_IMAGES as FEWEST_CLUSTERED
 from causalvlm.probes.clusters import MOST_CLUSTERS, find_clusters
 from causalvlm.probes.concepts import Concept, score_concepts
 from causalvlm.probes.cuts import cut_levels
 from causalvlm.probes.photo_concepts import CONCEPTS
-from causalvlm.probes.sampling import sample_rows
+from causalvlm.probes.sampling import PROBED_IMAGES, sample_rows
 from causalvlm.randomness import Rng, generator
 from cdc.backbones.backbone import Backbone
 

@@ -20,12 +20,9 @@ from causalvlm.probes.folds import assign_folds
 from causalvlm.probes.linear import prepare
 from causalvlm.probes.pixels import read_each
 from causalvlm.probes.ridge import cross_fit
-from causalvlm.probes.sampling import sample_rows
+from causalvlm.probes.sampling import PROBED_IMAGES, sample_rows
 from causalvlm.randomness import Rng, generator
 from cdc.data.images import UnreadableImageError, lend_image
-
-PROBED_IMAGES = 5000
-"""Different images that the probes read; of more, so many are drawn, every level with its share."""
 
 BINS = 4
 """Intervals that each of red, green and blue is cut into: 64 colours."""

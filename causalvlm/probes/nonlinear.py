@@ -13,11 +13,8 @@ from causalvlm.intervals import Estimate, Shift, clustered_share, clustered_shif
 from causalvlm.probes.folds import assign_folds
 from causalvlm.probes.linear import prepare
 from causalvlm.probes.ridge import CrossFit, cross_fit, fit_path, fit_weights, predict_held_out
-from causalvlm.probes.sampling import sample_rows
+from causalvlm.probes.sampling import PROBED_IMAGES, sample_rows
 from causalvlm.randomness import Rng, generator
-
-PROBED_IMAGES = 5000
-"""Different images that the probe reads; of more, so many are drawn, every level with its share."""
 
 COMPONENTS = 32
 """Principal components of the embeddings that the kernel sees: what is not in them it cannot find."""

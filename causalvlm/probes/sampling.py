@@ -3,6 +3,9 @@
 import numpy as np
 from jaxtyping import Int, Shaped
 
+PROBED_IMAGES = 5000
+"""Different images that a probe reads; of more, so many are drawn: a dozen probes of all would take an hour."""
+
 
 def sample_rows(
     levels: Shaped[np.ndarray, " rows"],
