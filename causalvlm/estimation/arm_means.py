@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit
-from causalvlm.estimation.flexible import boosted, smooth, sparse
+from causalvlm.estimation.cross_fitting import Candidates, Judged, cross_fit
+from causalvlm.estimation.flexible import additive, boosted, smooth, sparse
 from causalvlm.estimation.learners import Model, regression
 from causalvlm.estimation.nuisance import (
     QUADRATIC_COLUMNS,
@@ -19,6 +19,7 @@ from causalvlm.estimation.nuisance import (
     least_squares,
 )
 from causalvlm.estimation.sampling import EVEN, Sampling, Weights
+from causalvlm.estimation.targets import Mean
 
 _RIDGES = (0.0, 10.0, 30.0, 100.0, 300.0)
 
@@ -133,7 +134,7 @@ def adjusting(width: int, smallest_arm: int) -> Sequence[FitArms]:
 def candidates(
     plain: Sequence[FitArms], own: Model | None = None, argument: str = "outcome_model"
 ) -> Candidates[FitArms]:
-    """These, and for what they leave the flexible ones: curves and sparse curves of each level, trees of all together.
+    """These, and for what they leave the flexible ones: curves and sparse curves of each level, others of all.
 
     Args:
         plain: cheap regressions.
@@ -143,8 +144,8 @@ def candidates(
     Example:
         >>> from causalvlm.estimation.nuisance import least_squares
         >>> len(candidates([joint(least_squares(1))]).flexible)
-        3
+        4
     """
     if own is not None:
         return Candidates([separate(regression(own, argument))])
-    return Candidates(plain, [separate(smooth), separate(sparse), joint(boosted)])
+    return Candidates(plain, [separate(smooth), separate(sparse), joint(additive), joint(boosted)])

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
 from causalvlm.errors import OverlapError
@@ -14,18 +13,16 @@ from causalvlm.estimation.check import Check
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, discriminant
 from causalvlm.estimation.sampling import EVEN, Sampling, Weights
 from causalvlm.estimation.structure import p_of_left, structure_left
+from causalvlm.estimation.targets import Array, Classes, Target
 
 FOLDS = 5
 LEFT = 3.0
 """Standard errors of what is left in the residuals, above which flexible learners are tried."""
 
 _WORTH = 0.05  # of the weights: less is not worth a learner's time
-_MIXTURE_STEPS = 100
-_SUM_TO_ONE = 1e3  # weight of the constraint beside errors of size one
 _FLOOR = 1e-6  # of a class probability: a guard for logarithms, far below any weight that passes the refusal
 
 Learner = TypeVar("Learner")
-Array = Float[np.ndarray, "_ ..."]
 
 
 def folds(
@@ -136,109 +133,6 @@ class Judged:
         return (Check(f"the {model}", p_of_left(self.left), warning if self.left > LEFT else ""),)
 
 
-@runtime_checkable
-class Target(Protocol):
-    """What a nuisance function predicts, and how predictions of it are judged."""
-
-    def losses(self, predictions: Array) -> Float[np.ndarray, "_ _"]:
-        """Loss at each row, of each candidate's predictions."""
-        ...
-
-    def residuals(self, prediction: Array) -> Float[np.ndarray, "_ _"]:
-        """What the prediction leaves, one row per row."""
-        ...
-
-    @property
-    def groups(self) -> Int[np.ndarray, " _"]:
-        """Rows within which something of its own may be left."""
-        ...
-
-    def combine(self, predictions: Array, rows: Codes, weights: Weights = None) -> Float[np.ndarray, " _"]:
-        """Shares, none negative and of sum one, that minimise what the candidates' mixture loses at these rows."""
-        ...
-
-
-@dataclass(frozen=True)
-class Mean:
-    """The outcome's mean, judged by squared error at each row's own treatment level.
-
-    Attributes:
-        outcome: Y.
-        treatment: the level of each row.
-        own: from predictions of all candidates to those at each row's own level, a row per candidate.
-
-    Example:
-        >>> target = Mean(np.array([1.0, 2.0]), np.array([0, 1]), lambda found: found[:, [0, 1], [0, 1]])
-        >>> target.losses(np.array([[[1.0, 0.0], [0.0, 4.0]]]))
-        array([[0., 4.]])
-    """
-
-    outcome: Float[np.ndarray, " rows"]
-    treatment: Int[np.ndarray, " rows"]
-    own: Callable[[Array], Float[np.ndarray, "_ rows"]]
-
-    def losses(self, predictions: Array) -> Float[np.ndarray, "_ _"]:
-        """Squared errors."""
-        return (self.own(predictions) - self.outcome) ** 2
-
-    def residuals(self, prediction: Array) -> Float[np.ndarray, "_ _"]:
-        """Outcome minus prediction, in standard deviations of the outcome."""
-        scale = self.outcome.std() or 1.0
-        return ((self.outcome - self.own(prediction[None])[0]) / scale)[:, None]
-
-    @property
-    def groups(self) -> Int[np.ndarray, " _"]:
-        """Treatment levels: a mean may bend in one of them."""
-        return self.treatment
-
-    def combine(self, predictions: Array, rows: Codes, weights: Weights = None) -> Float[np.ndarray, " _"]:
-        """Least squares on the simplex (Breiman 1996)."""
-        errors = (self.own(predictions) - self.outcome)[:, rows]
-        errors = errors if weights is None else errors * np.sqrt(weights)
-        scale = max(float(np.abs(errors).max()), np.finfo(float).tiny)
-        design = np.vstack([errors.T / scale, np.full(len(errors), _SUM_TO_ONE * np.sqrt(errors.shape[1]))])
-        shares, _ = nnls(design, np.append(np.zeros(errors.shape[1]), design[-1, 0]))
-        return shares / shares.sum()
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Class probabilities, judged by log loss: they become weights, so they must be calibrated.
-
-    Attributes:
-        codes: the class of each row.
-
-    Example:
-        >>> Classes(np.array([1])).losses(np.array([[[0.5, 0.5]]])).round(3)
-        array([[0.693]])
-    """
-
-    codes: Int[np.ndarray, " rows"]
-
-    def losses(self, predictions: Array) -> Float[np.ndarray, "_ _"]:
-        """Negative log probabilities of the classes that occurred."""
-        return -np.log(predictions[:, np.arange(len(self.codes)), self.codes])
-
-    def residuals(self, prediction: Array) -> Float[np.ndarray, "_ _"]:
-        """Indicators of all classes but the first minus their probabilities."""
-        return (self.codes[:, None] == np.arange(1, prediction.shape[1])) - prediction[:, 1:]
-
-    @property
-    def groups(self) -> Int[np.ndarray, " _"]:
-        """One: the classes are what is predicted."""
-        return np.zeros_like(self.codes)
-
-    def combine(self, predictions: Array, rows: Codes, weights: Weights = None) -> Float[np.ndarray, " _"]:
-        """Maximum likelihood of the mixture, by expectation maximisation."""
-        likely = predictions[:, rows, self.codes[rows]]
-        shares = np.full(len(likely), 1 / len(likely))
-        for _ in range(_MIXTURE_STEPS):
-            parts = shares[:, None] * likely
-            parts = parts / parts.sum(0)
-            shares = parts.mean(1) if weights is None else np.average(parts, axis=1, weights=weights)
-        return shares
-
-
 def cross_fit(
     candidates: Candidates[Learner],
     fold: Callable[[Sequence[Learner], Codes, Codes], Sequence[Array]],
@@ -251,7 +145,8 @@ def cross_fit(
 
     The best plain candidate stays if no structure can be found in its held-out residuals. Otherwise the flexible
     candidates are fitted too, those that earn no weight on the first fold to that one alone, and all are combined by
-    the weights that minimise held-out loss (the super learner: van der Laan, Polley, Hubbard 2007).
+    the weights that minimise held-out loss (the super learner: van der Laan, Polley, Hubbard 2007). What is taken is
+    calibrated (`targets`), unless there is nothing to choose from but plain models: these are asked for by name.
 
     Args:
         candidates: learners.
@@ -265,6 +160,7 @@ def cross_fit(
         >>> y = np.array([1.0, 3.0, 1.0, 3.0])
         >>> def fold(constants, train, held):
         ...     return [np.full((len(held), 1), value) for value in constants]
+        >>> from causalvlm.estimation.targets import Mean
         >>> target = Mean(y, np.zeros(4, dtype=int), lambda found: found[:, :, 0])
         >>> cross_fit(Candidates((0.0, 2.0)), fold, target, y[:, None], np.array([0, 0, 1, 1])).weights
         (0.0, 1.0)
@@ -275,8 +171,10 @@ def cross_fit(
     best = int((losses.mean(1) if sampling.weights is None else losses @ sampling.weights).argmin())
     chosen = tuple(float(place == best) for place in range(len(plain)))
     left = structure_left(features, target.residuals(plain[best]), target.groups, assigned, sampling)
-    if left <= LEFT or not candidates.flexible:
+    if not candidates.flexible:
         return Judged(plain[best], chosen, left)
+    if left <= LEFT:
+        return Judged(target.calibrate(plain[best], assigned, sampling.weights, bend=False), chosen, left)
     first = _held_out(candidates.flexible, fold, parts[:1], len(assigned))
     _, held = parts[0]
     useful = _worth(target, np.concatenate([plain[[best]], first]), held, sampling.at(held))
@@ -285,7 +183,7 @@ def cross_fit(
     tried = np.concatenate([plain[[best]], rest])
     tried[1:, held] = first[useful][:, held]
     shares = target.combine(tried, np.arange(len(assigned)), sampling.weights)
-    combined = np.tensordot(shares, tried, 1)
+    combined = target.calibrate(np.tensordot(shares, tried, 1), assigned, sampling.weights, bend=True)
     weights = np.zeros(len(useful))
     weights[useful] = shares[1:]
     weights = (*(share * shares[0] for share in chosen), *weights.tolist())

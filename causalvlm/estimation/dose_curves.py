@@ -21,7 +21,7 @@ from sklearn.preprocessing import SplineTransformer
 from causalvlm.errors import OverlapError
 from causalvlm.estimation.arm_means import FitArms, candidates, separate
 from causalvlm.estimation.check import Note
-from causalvlm.estimation.cross_fitting import Judged, Mean, cross_fit, splits
+from causalvlm.estimation.cross_fitting import Judged, cross_fit, splits
 from causalvlm.estimation.curve import Basis, DoseCurve
 from causalvlm.estimation.fit import Fit, from_curve
 from causalvlm.estimation.learners import Model
@@ -29,6 +29,7 @@ from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, Matrix, Predict, le
 from causalvlm.estimation.overlap import FEWEST_EFFECTIVE_ROWS
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.sampling import Sampling
+from causalvlm.estimation.targets import Mean
 from causalvlm.estimation.treatment_law import Law, capped
 
 _GRID = 25  # doses at which a model is averaged; between them it is a cubic

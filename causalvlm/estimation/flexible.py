@@ -21,6 +21,8 @@ from causalvlm.estimation.dictionary import WIDEST, dictionary
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, reduction, standardiser
 from causalvlm.estimation.sampling import Weights, weighed, weighted_mean
 
+Expand = Callable[[Matrix], Matrix]
+
 _LANDMARKS = 200
 _PENALTIES = np.geomspace(1e-4, 10, 12)  # per row, on standardised columns
 _TREES: dict[str, Any] = {
@@ -40,7 +42,21 @@ def smooth(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predic
         >>> bool(abs(smooth(x, np.sin(x))(np.array([[1.0]])) - np.sin(1.0)) < 0.02)
         True
     """
-    expand = dictionary(features, landmarks=_LANDMARKS)
+    return _ridge(dictionary(features, landmarks=_LANDMARKS), features, outcome, weights)
+
+
+def additive(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
+    """Ridge regression on each column and its square, the penalty chosen likewise: a sum of parabolas.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(400, 30))
+        >>> bool(abs(additive(x, (x**2).sum(1, keepdims=True))(np.ones((1, 30))) - 30.0) < 0.1)
+        True
+    """
+    return _ridge(_parabolas(features), features, outcome, weights)
+
+
+def _ridge(expand: Expand, features: Matrix, outcome: Matrix, weights: Weights) -> Predict:
     design, middle = expand(features), weighted_mean(outcome, weights)
     centre = 0.0 if weights is None else weighted_mean(design, weights)
     centred = design - centre
@@ -80,12 +96,31 @@ def sparse(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predic
     return lambda other: np.column_stack([model.predict(expand(other)) for model in models])
 
 
-def _splines(train: Matrix) -> Callable[[Matrix], Matrix]:
+def _splines(train: Matrix) -> Expand:
     """Standardised splines of each column, or of each principal component where there are too many."""
     project = reduction(train, WIDEST)
     basis = SplineTransformer(4, degree=2, knots="quantile", extrapolation="linear").fit(project(train))
-    scale = standardiser(basis.transform(project(train)))
-    return lambda values: scale(basis.transform(project(values)))
+    return _standardised(lambda values: basis.transform(project(values)), train)
+
+
+def _parabolas(train: Matrix) -> Expand:
+    """Standardised columns and squares, or of the principal components where there are too many."""
+    project = reduction(train, WIDEST)
+    first = standardiser(project(train))
+
+    def columns(values: Matrix) -> Matrix:
+        scaled = first(project(values))
+        return np.hstack([scaled, scaled**2])
+
+    return _standardised(columns, train)
+
+
+def _standardised(columns: Expand, train: Matrix) -> Expand:
+    """Columns on the scale that they have at the training rows, which are expanded once."""
+    found = columns(train)
+    scale = standardiser(found)
+    of_train = scale(found)
+    return lambda values: of_train if values is train else scale(columns(values))
 
 
 def boosted(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
@@ -123,6 +158,30 @@ def _fit_smooth_classes(
     return lambda other: predict(expand(other))
 
 
+def additive_classes(variance: float) -> FitClasses:
+    """Multinomial logistic regression on each column and its square: right for normal classes of unequal variances.
+
+    Args:
+        variance: of the normal prior on each slope.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> codes = np.arange(400) % 2
+        >>> x = rng.normal(size=(400, 30)) * (1 + codes[:, None])
+        >>> additive_classes(0.1)(x, codes, 2)(np.array([[0.5], [2.5]]) * np.ones(30)).argmax(1)
+        array([0, 1])
+    """
+    return partial(_fit_additive_classes, variance)
+
+
+def _fit_additive_classes(
+    variance: float, features: Matrix, codes: Codes, classes: int, weights: Weights = None
+) -> Predict:
+    expand = _parabolas(features)
+    predict = logistic(1, variance=variance)(expand(features), codes, classes, weights)
+    return lambda other: predict(expand(other))
+
+
 def sparse_classes(firmness: float) -> FitClasses:
     """Logistic regression with an absolute penalty on splines of each column, a model for each class.
 
@@ -146,7 +205,7 @@ def _fit_sparse_classes(
     inverse = 2.0 / (firmness * np.sqrt(len(codes) * np.log(max(design.shape[1], 2))))
     wanted = range(1, 2) if classes == 2 else range(classes)
     models = [
-        LogisticRegression(l1_ratio=1.0, solver="liblinear", C=inverse, random_state=0).fit(
+        LogisticRegression(l1_ratio=1.0, solver="liblinear", C=inverse, tol=1e-3, random_state=0).fit(
             design, (codes == one).astype(int), weights
         )
         for one in wanted
@@ -210,6 +269,7 @@ def _log_likelihood(rows: Matrix, weights: Weights) -> Predict:
 CLASSES: tuple[FitClasses, ...] = (
     smooth_classes(0.003),
     smooth_classes(0.1),
+    additive_classes(0.1),
     sparse_classes(0.3),
     boosted_classes,
     quadratic_discriminant,

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 
 from causalvlm.estimation.arm_means import FitArms, candidates, joint, separate
 from causalvlm.estimation.check import Note
-from causalvlm.estimation.cross_fitting import Candidates, Judged, Mean, cross_fit, cross_fit_classes, folds, splits
+from causalvlm.estimation.cross_fitting import Candidates, Judged, cross_fit, cross_fit_classes, folds, splits
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.flexible import CLASSES
 from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
@@ -39,6 +39,7 @@ from causalvlm.estimation.overlap import Overlap, kish, pair_auc
 from causalvlm.estimation.problem import Problem
 from causalvlm.estimation.propensity import classifiers
 from causalvlm.estimation.sampling import EVEN, Sampling, Weights, weighted_mean
+from causalvlm.estimation.targets import Mean
 
 _LOGISTIC_COLUMNS = 100
 

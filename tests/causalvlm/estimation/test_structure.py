@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalvlm.estimation import cross_fitting
+from causalvlm.estimation import cross_fitting, targets
 from causalvlm.estimation.effect import estimate_effect
 from causalvlm.estimation.structure import structure_left
 from causalvlm.identification.estimands import BackDoor, FrontDoor
@@ -61,7 +61,7 @@ def test_nothing_is_found_where_nothing_is_left(dim: int) -> None:
 def test_what_stays_unexplained_is_said() -> None:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3000, 1))
-    target = cross_fitting.Mean(np.sin(4 * z[:, 0]), np.zeros(3000, dtype=int), lambda found: found[:, :, 0])
+    target = targets.Mean(np.sin(4 * z[:, 0]), np.zeros(3000, dtype=int), lambda found: found[:, :, 0])
 
     def fold(constants, _, held):
         return [np.full((len(held), 1), value) for value in constants]
@@ -69,21 +69,6 @@ def test_what_stays_unexplained_is_said() -> None:
     judged = cross_fitting.cross_fit(cross_fitting.Candidates((0.0,), (1.0, 2.0)), fold, target, z, np.arange(3000) % 5)
     assert judged.weights[0] > 0.99
     assert "leaves structure" in judged.notes("model of the outcome")[0].warning
-
-
-def test_weights_minimise_what_the_mixture_loses() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.normal(size=500)
-    tried = np.stack([y + rng.normal(size=500), y + rng.normal(size=500), rng.normal(size=500)])[:, :, None]
-    target = cross_fitting.Mean(y, np.zeros(500, dtype=int), lambda found: found[:, :, 0])
-    weights = target.combine(tried, np.arange(500))
-    grid = [(a, b, 1 - a - b) for a in np.linspace(0, 1, 51) for b in np.linspace(0, 1 - a, 51)]
-    losses = [((np.tensordot(one, tried, 1)[:, 0] - y) ** 2).mean() for one in grid]
-    assert ((np.tensordot(weights, tried, 1)[:, 0] - y) ** 2).mean() <= min(losses) + 1e-9
-    codes = rng.integers(0, 2, 500)
-    right = np.where(codes[:, None] == [0, 1], 0.8, 0.2)
-    flat, wrong = np.full((500, 2), 0.5), 1 - right
-    assert cross_fitting.Classes(codes).combine(np.stack([flat, right, wrong]), np.arange(500)).round(2)[1] > 0.95
 
 
 @pytest.mark.parametrize(("name", "model"), [("ipw", "logistic regression"), ("outcome-regression", "line in each")])
