@@ -22,7 +22,7 @@ from .errors import OverlapError as OverlapError
 from .estimation.effect import Effect as Effect
 from .estimation.effect import estimate_effect as estimate_effect
 from .estimation.nwgm import nwgm as nwgm
-from .estimation.sensitivity import Sensitivity as Sensitivity
+from .estimation.scenario import Sensitivity as Sensitivity
 from .estimation.sensitivity import sensitivity as sensitivity
 from .estimation.spread import Contrast as Contrast
 from .evaluation import Evaluation as Evaluation

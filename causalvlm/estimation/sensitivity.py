@@ -1,205 +1,25 @@
 """Sensitivity: the effect and its interval as functions of how strongly an assumption fails, in shares of variance.
 
-One slope of a linear regression, of a response R on D given W, that a hidden Z confounds is off by at most
-
-    |bias| <= scale sqrt(far near / (1 - near)),  scale = sd(R - fit) / sd(D - E[D | W])
-
-with near = partial R^2 of D with Z given W, and far = that of R with Z given D and W (Cinelli, Hazlett, JRSS-B 82,
-2020; scale^2 is the S^2 of Chernozhukov, Cinelli, Newey, Sharma, Syrgkanis, "Long story short", 2022, in the linear
-model). A back door is one such slope. A front door is the product of two, of S on X and of Y on S given X;
-docs/sensitivity.md derives from it what each of its assumptions is worth.
+A back door is one slope, of Y on X given the adjustment set. A front door is the product of two, of S on X and of Y on
+S given X; so is an indirect effect. docs/sensitivity.md derives from it what each assumption is worth.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.optimize import bisect
 
 from causalvlm.errors import InputError
 from causalvlm.estimation.effect import Effect, question_of
 from causalvlm.estimation.problem import Problem
-from causalvlm.estimation.sample import matrix
+from causalvlm.estimation.sample import matrix, matrix_at
 from causalvlm.estimation.sampling import Sampling, correction
+from causalvlm.estimation.scenario import STRONGEST, Link, Scenario, Sensitivity, Slope
 from causalvlm.estimation.score_test import pseudo_inverse
-from causalvlm.intervals import Z
-
-_STRONGEST = 1 - 1e-9
-
-
-@dataclass(frozen=True)
-class Slope:
-    """One slope of a linear regression, or one combination of several.
-
-    Attributes:
-        scale: its bias for each unit of sqrt(far near / (1 - near)).
-        degrees: residual degrees of freedom; scale / sqrt(degrees) is its standard error.
-
-    Example:
-        >>> round(Slope(2.0, 100).bias(0.5, 0.5), 3)
-        1.414
-    """
-
-    scale: float
-    degrees: int
-
-    def bias(self, near: float, far: float) -> float:
-        """The most that a hidden cause moves it which explains these shares of what the slope joins."""
-        return self.scale * float(np.sqrt(far * near / (1 - near)))
-
-
-@dataclass(frozen=True)
-class Link:
-    """A slope that a scenario bends, and which of the scenario's strengths bend it.
-
-    Attributes:
-        slope: the slope.
-        near: place of the strength at its cause.
-        far: place of the strength at its response; None if the cause itself is what reaches there.
-
-    Example:
-        >>> Link(Slope(1.0, 10), 0, None).bias((0.5,))
-        1.0
-    """
-
-    slope: Slope
-    near: int
-    far: int | None
-
-    def bias(self, strengths: tuple[float, ...]) -> float:
-        """The slope's largest bias."""
-        return self.slope.bias(strengths[self.near], 1.0 if self.far is None else strengths[self.far])
-
-    def variance(self, strengths: tuple[float, ...]) -> float:
-        """Of the slope, had the hidden cause been observed (Cinelli, Hazlett 2020)."""
-        near, far = (0.0, 0.0) if self.far is None else (strengths[self.near], strengths[self.far])
-        return self.slope.scale**2 / self.slope.degrees * (1 - far) / (1 - near)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One assumption that may fail, and what the effect is then.
-
-    Attributes:
-        name: which.
-        ends: what each strength is a share of.
-        links: the slopes that are bent.
-        value: the effect as estimated.
-        standard_error: of it.
-        still: variance of the slopes that are not bent.
-        benchmarks: strengths that a hidden cause as strong as each observed covariate would have.
-        cross: scale of the product of two slopes' biases.
-
-    Example:
-        >>> hidden = Scenario("a hidden cause", ("X", "Y"), (Link(Slope(1.0, 100), 0, 1),), 0.5, 0.1, 0.0, {})
-        >>> round(hidden.breakdown, 3), hidden.interval(0.1, 0.1) < hidden.interval(0.0, 0.0)
-        (0.39, True)
-    """
-
-    name: str
-    ends: tuple[str, ...]
-    links: tuple[Link, ...]
-    value: float
-    standard_error: float
-    still: float
-    benchmarks: Mapping[str, tuple[float, ...]]
-    cross: float = 0.0
-
-    def bias(self, *strengths: float) -> float:
-        """The most that the estimate may be off; one strength is that of every end.
-
-        Raises:
-            InputError: if a strength is no share, or their number is not that of the ends.
-        """
-        each = self._each(strengths)
-        both = float(np.prod([link.bias(each) / link.slope.scale for link in self.links])) if self.cross else 0.0
-        return sum(link.bias(each) for link in self.links) + self.cross * both
-
-    def interval(self, *strengths: float) -> tuple[float, float]:
-        """The 95 per cent interval of all effects that such strengths allow."""
-        half = self._half(self._each(strengths))
-        return self.value - half, self.value + half
-
-    @property
-    def breakdown(self) -> float:
-        """The smallest strength, the same at every end, that allows an effect of zero."""
-        return _smallest(lambda strength: self.bias(strength) - abs(self.value))
-
-    @property
-    def breakdown_of_interval(self) -> float:
-        """The smallest strength, the same at every end, with which the interval holds zero."""
-        return _smallest(lambda strength: self._half(self._each((strength,))) - abs(self.value))
-
-    def to_record(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {
-            "name": self.name,
-            "ends": list(self.ends),
-            "breakdown": self.breakdown,
-            "breakdown_of_interval": self.breakdown_of_interval,
-            "benchmarks": {
-                name: {"strengths": list(found), "bias": self.bias(*found), "interval": list(self.interval(*found))}
-                for name, found in self.benchmarks.items()
-            },
-        }
-
-    def _half(self, each: tuple[float, ...]) -> float:
-        """Half of the interval: the bias, and the error that an estimate had to which the hidden cause was known."""
-        before, after = (
-            self.still + sum(link.variance(at) for link in self.links) for at in ((0.0,) * len(each), each)
-        )
-        return self.bias(*each) + Z * self.standard_error * float(np.sqrt(after / before))
-
-    def _each(self, strengths: tuple[float, ...]) -> tuple[float, ...]:
-        each = strengths * len(self.ends) if len(strengths) == 1 else strengths
-        if len(each) != len(self.ends) or not all(0 <= one < 1 for one in each):
-            raise InputError(
-                f"strengths must be shares from 0 to below 1, one for all or for each of {', '.join(self.ends)}; "
-                f"received {strengths}. Pass partial R^2."
-            )
-        return each
-
-
-@dataclass(frozen=True, repr=False)
-class Sensitivity:
-    """What the failure of each assumption could do to an effect.
-
-    Attributes:
-        value: the effect as estimated.
-        scenarios: the assumptions.
-
-    Example:
-        >>> Sensitivity(0.5, ()).to_record()
-        {'value': 0.5, 'scenarios': []}
-    """
-
-    value: float
-    scenarios: tuple[Scenario, ...]
-
-    def __repr__(self) -> str:
-        return f"<Sensitivity of {self.value:.3g}: {self.text() if self.scenarios else 'nothing is asked'}>"
-
-    @property
-    def weakest(self) -> Scenario:
-        """The hidden cause that need explain least to cancel the effect; a direct path, measured otherwise, aside."""
-        hidden = [one for one in self.scenarios if len(one.ends) > 1]
-        return min(hidden, key=lambda scenario: scenario.breakdown)
-
-    def text(self) -> str:
-        """The breakdown point in a sentence."""
-        worst, others = self.weakest, [one for one in self.scenarios if len(one.ends) == 1]
-        found = (
-            f"{worst.name} could cancel the effect if it explains {worst.breakdown:.1%} of what is left of "
-            f"{', '.join(worst.ends)} each, and bring the interval to zero with {worst.breakdown_of_interval:.1%}"
-        )
-        return found + "".join(f"; so could {one.name} of {one.breakdown:.1%} of {one.ends[0]}" for one in others)
-
-    def to_record(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {"value": self.value, "scenarios": [scenario.to_record() for scenario in self.scenarios]}
+from causalvlm.identification.estimands import FrontDoor, Mediation
 
 
 def sensitivity(effect: Effect, table: pd.DataFrame) -> Sensitivity:
@@ -207,7 +27,8 @@ def sensitivity(effect: Effect, table: pd.DataFrame) -> Sensitivity:
 
     For a back door: a hidden cause of X and Y; for an instrument, one of Z and Y. For a front door: a direct path from
     X to Y; a hidden cause of S and Y; and one of X and S, which reaches Y too, as it meets there what confounds X and
-    Y. Strengths are shares of residual variance (partial R^2).
+    Y. For a part of an effect: a hidden cause of S and Y; and one of all three, or of X and Y past S. Strengths are
+    shares of residual variance (partial R^2).
 
     Args:
         effect: what `estimate_effect` returned.
@@ -245,10 +66,10 @@ def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
     """
     parts = problem.roles
     several = problem.instrument.shape[1] > 1
-    unserved = several or problem.door in ("general", "mediation") or (problem.front_door and not parts.mediators)
+    unserved = several or problem.door == "general" or (problem.front_door and not parts.mediators)
     if problem.categorical or unserved:
         raise InputError(
-            "sensitivity needs a numeric outcome, and an effect by the back door, through a mediator or by an "
+            "sensitivity needs a numeric outcome, and an effect by the back door, through or past a mediator, or by an "
             f"instrument of one column; received {effect.estimand.text()}. Code one class as 0/1, or ask of another "
             "estimand."
         )
@@ -258,8 +79,14 @@ def sensitivity_of(effect: Effect, problem: Problem) -> Sensitivity:
     treated, control = arms.pair
     shift = np.zeros(problem.given.shape[1])
     shift[1 : 1 + arms.design.shape[1]] = arms.settings[treated] - arms.settings[control]
-    scenarios = _front_door if problem.front_door else _back_door
-    return Sensitivity(effect.value, scenarios(effect, problem, shift))
+    match problem.estimand:
+        case FrontDoor():
+            scenarios = _front_door(effect, problem, shift)
+        case Mediation(part="indirect" | "direct" | "controlled"):
+            scenarios = _mediation(effect, problem, shift)
+        case _:
+            scenarios = _back_door(effect, problem, shift)
+    return Sensitivity(effect.value, scenarios)
 
 
 def _back_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]) -> tuple[Scenario, ...]:
@@ -287,9 +114,8 @@ def _front_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]
     root, parts = problem.sampling.root, problem.roles
     given, mediator, outcome = root(problem.given), root(problem.mediator), root(problem.outcome)
     both = np.hstack([given, mediator])
-    slopes = pseudo_inverse(both.T @ both) @ (both.T @ outcome)
-    index = mediator @ slopes[given.shape[1] :]
-    moved = shift @ (pseudo_inverse(given.T @ given) @ (given.T @ mediator))
+    index = mediator @ _Line(both, outcome, np.zeros(both.shape[1])).slopes[given.shape[1] :]
+    moved = shift @ _Line(given, mediator, shift).slopes
     first = _Line(given, index, shift)
     second = _Line(both, outcome, np.concatenate([np.zeros_like(shift), moved]))
     direct = _Line(both, outcome, np.concatenate([shift, np.zeros(mediator.shape[1])]))
@@ -332,17 +158,79 @@ def _front_door(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]
     )
 
 
+def _mediation(effect: Effect, problem: Problem, shift: Float[np.ndarray, " _"]) -> tuple[Scenario, ...]:
+    """A hidden cause of S and Y; for what goes through S one of all three, for what goes past it one of X and Y."""
+    root, parts, seconds, places = problem.sampling.root, problem.roles, _seconds(problem), _covariates(problem)
+    given, mediator, outcome = root(problem.given), root(problem.mediator), root(problem.outcome)
+    cause, response = parts.treatment, parts.outcome
+    width, error = problem.arms.design.shape[1], problem.sampling.widened(effect.standard_error)
+    moved = {
+        name: _strongest(line.benchmark(slice(at.start - width, at.stop - width)) for line in seconds)
+        for name, at in places.items()
+    }
+    links = tuple(Link(line.slope(), 0, 1) for line in seconds)
+    ends = f"the mediator given {cause}", f"{response} given both"
+    still = max(error**2 - sum(link.variance((0.0, 0.0)) for link in links), 0.0)
+    numbers = effect.value, error
+    between = Scenario("a hidden cause of mediator and outcome", ends, links, *numbers, still, moved)
+    if not problem.through_mediators:
+        past = _Line(np.hstack([given, mediator]), outcome, np.concatenate([shift, np.zeros(mediator.shape[1])]))
+        link = Link(past.slope(), 0, 1)
+        still = max(error**2 - link.variance((0.0, 0.0)), 0.0)
+        ends = f"{cause} given the mediator", f"{response} given both"
+        marks = {name: past.benchmark(at) for name, at in places.items()}
+        return between, Scenario("a hidden cause of treatment and outcome", ends, (link,), *numbers, still, marks)
+    second = seconds[0]
+    first = _Line(given, mediator @ second.slopes[-mediator.shape[1] :], shift)
+    marks = {name: first.benchmark(at) for name, at in places.items()}
+    marks = {name: (at[0], max(at[1], moved[name][0]), moved[name][1]) for name, at in marks.items()}
+    both = Link(first.slope(), 0, 1), Link(second.slope(), 1, 2)
+    ones, of_level = given[:, 0], second.design[:, 0]  # the intercepts, in the roots of the weights
+    cross = float(np.sqrt(second.left() * (ones @ ones) / (of_level @ of_level) * first.spread()))
+    ends = f"{cause} given the covariates" if places else cause, *ends
+    return between, Scenario("a hidden cause of all three", ends, both, *numbers, 0.0, marks, cross)
+
+
+def _seconds(problem: Problem) -> list["_Line"]:
+    """The slopes of Y on S that a part of an effect rests on: those of a level, away from the mediators that it has."""
+    root, width = problem.sampling.root, problem.arms.design.shape[1]
+    given, mediator, outcome = root(problem.given), root(problem.mediator), root(problem.outcome)
+    fixed = np.delete(given, np.s_[1 : 1 + width], axis=1)
+    centre = root(np.ones(problem.rows)) @ fixed / problem.rows
+    rows = [problem.codes == arm for arm in problem.arms.pair]
+    own = [centre @ _Line(fixed[one], mediator[one], np.zeros(fixed.shape[1])).slopes for one in rows]
+    if problem.held:
+        held = matrix_at(problem.table, problem.roles.mediators, problem.held)
+        moves = [held - at for at in own]
+    else:
+        moves = [own[1] - own[0]]  # the outcome under treatment, with the mediators of the control
+    still = np.zeros(fixed.shape[1])
+    return [
+        _Line(np.hstack([fixed[one], mediator[one]]), outcome[one], np.concatenate([still, move]))
+        for one, move in zip(rows, moves, strict=False)
+    ]
+
+
+def _strongest(strengths: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    near, far = zip(*strengths, strict=True)
+    return max(near), max(far)
+
+
 @dataclass(frozen=True)
 class _Line:
     """A least-squares fit, and the combination of its slopes that is wanted."""
 
     design: Float[np.ndarray, "rows _"]
-    response: Float[np.ndarray, " rows"]
+    response: Float[np.ndarray, "rows ..."]
     weights: Float[np.ndarray, " _"]
 
     @property
     def value(self) -> float:
-        return float(self.weights @ (self._inverse @ (self.design.T @ self.response)))
+        return float(self.weights @ self.slopes)
+
+    @cached_property
+    def slopes(self) -> Float[np.ndarray, "_ ..."]:
+        return self._inverse @ (self.design.T @ self.response)
 
     def slope(self) -> Slope:
         degrees = max(len(self.response) - self.design.shape[1], 1)
@@ -360,8 +248,8 @@ class _Line:
         near, far = max(1 - without.spread() / self.spread(), 0.0), max(1 - self.left() / without.left(), 0.0)
         odds = near / (1 - near)
         shared = near**2 / ((1 - near) * (1 - near))
-        factor = (1 + np.sqrt(min(shared, _STRONGEST))) ** 2 / (1 - min(shared, _STRONGEST))
-        return min(odds, _STRONGEST), float(min(factor * far / (1 - far), _STRONGEST))
+        factor = (1 + np.sqrt(min(shared, STRONGEST))) ** 2 / (1 - min(shared, STRONGEST))
+        return min(odds, STRONGEST), float(min(factor * far / (1 - far), STRONGEST))
 
     def left(self) -> float:
         """Residual sum of squares."""
@@ -373,7 +261,7 @@ class _Line:
 
     @cached_property
     def _residual(self) -> Float[np.ndarray, " rows"]:
-        return self.response - self.design @ (self._inverse @ (self.design.T @ self.response))
+        return self.response - self.design @ self.slopes
 
     @cached_property
     def _inverse(self) -> Float[np.ndarray, "_ _"]:
@@ -389,12 +277,3 @@ def _covariates(problem: Problem) -> dict[str, slice]:
         places[name] = slice(start, start + width)
         start += width
     return places
-
-
-def _smallest(over: Callable[[float], float]) -> float:
-    """Where an increasing function of the strength crosses zero; 0 or 1 if it does not."""
-    if over(0.0) >= 0:
-        return 0.0
-    if over(_STRONGEST) <= 0:
-        return 1.0
-    return bisect(over, 0.0, _STRONGEST)  # pyright: ignore[reportReturnType] - a root, as full_output is not asked for

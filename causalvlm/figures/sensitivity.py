@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from causalvlm.estimation.sensitivity import Scenario, Sensitivity
+from causalvlm.estimation.scenario import Scenario, Sensitivity
 from causalvlm.figures.style import STYLES, ShownFigure, tidy_axes
 
 _POINTS = 60

@@ -23,7 +23,7 @@ def judge(case: Case) -> tuple[Verdict, ...]:
         >>> judge(open_case(effect, table, rng=rng))[0].outcome
         'passed'
     """
-    if case.problem.door in ("general", "mediation") or case.problem.instrument.shape[1] > 1:
+    if case.problem.door == "general" or case.problem.instrument.shape[1] > 1:
         return ()  # no pair of regressions stands for it
     if case.effect.low <= 0.0 <= case.effect.high:
         return (Verdict(_NAME, "inconclusive", None, "the interval holds zero: there is no effect to explain away."),)

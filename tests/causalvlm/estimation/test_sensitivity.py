@@ -9,7 +9,7 @@ from scipy.stats import binom
 import causalvlm
 from causalvlm.errors import InputError
 from causalvlm.estimation.effect import estimate_effect
-from causalvlm.estimation.sensitivity import Link, Scenario, Slope
+from causalvlm.estimation.scenario import Link, Scenario, Slope
 from causalvlm.identification.estimands import BackDoor, FrontDoor
 from causalvlm.intervals import Z
 from causalvlm.worlds.linear import LinearWorld
