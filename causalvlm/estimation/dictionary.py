@@ -42,7 +42,7 @@ def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Mat
         bends = [np.abs(scaled - knot) for knot in (_KNOTS if narrow else (0.0,))]
         squared = (scaled**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * scaled @ centres.T
         widths = [scaled.shape[1] * factor for factor in ((1.0, _NARROW) if narrow else (1.0,))]
-        return np.hstack([scaled, *bends, *(np.exp(-squared / (2 * width)) for width in widths)])
+        return np.hstack([scaled, *bends, *(np.exp(squared / (-2 * width)) for width in widths)])
 
     of_train = columns(train)
     final = standardiser(of_train)

@@ -192,7 +192,9 @@ class Standardiser:
 
     def __call__(self, values: Matrix) -> Matrix:
         """Do so."""
-        return (values - self.centre) / self.deviation
+        scaled = values - self.centre
+        scaled /= self.deviation
+        return scaled
 
 
 def standardiser(train: Matrix, weights: Weights = None) -> Standardiser:

@@ -312,8 +312,10 @@ def matrix(table: pd.DataFrame, names: Sequence[str]) -> Float[np.ndarray, "rows
                [2., 1.],
                [3., 0.]])
     """
+    if not names:
+        return np.zeros((len(table), 0))
     coded = [name for name in names if is_discrete(table, name)]
-    if not coded:
+    if not coded and len(names) > 1:  # of one column pandas would look up an index
         return _in_ordinary_units(table[list(names)].to_numpy(dtype=float))
     blocks: list[np.ndarray] = []
     for name in names:

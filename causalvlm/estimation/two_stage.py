@@ -87,7 +87,8 @@ def two_stage(
         np.float64(2.0)
     """
     rows = len(outcome)
-    given = np.hstack([np.ones((rows, 1)), treatment, *([] if covariates is None else [covariates])])
+    # Column by column in memory: with two settings a loop along the rows of influence would be one of length two.
+    given = np.vstack([np.ones(rows), treatment.T, *([] if covariates is None else [covariates.T])]).T
     centre = sampling.mean(given)
     at = np.tile(centre, (len(settings), 1))
     at[:, 1 : 1 + treatment.shape[1]] = settings
@@ -108,19 +109,19 @@ def two_stage(
     shift = moved - sampling.mean(mediator)
     means = sampling.mean(outcome) + shift @ second
     noise_s = residual_s @ second
-    influence = residual_s @ (inverse_s @ shift.T)
-    influence *= residual_y[:, None]
-    influence += noise_s[:, None] * (given @ (inverse @ at.T))
+    influence = (shift @ inverse_s) @ residual_s.T
+    influence *= residual_y
+    influence += noise_s * ((at @ inverse) @ given.T)
     common = partial - sampling.mean(partial)
     if covariates is not None:
         common += (covariates - sampling.mean(covariates)) @ (first @ second)[1 + treatment.shape[1] :]
-    influence += common[:, None]
+    influence += common
     tolerance = float(sampling.variance(noise_s) / max(sampling.variance(index), np.finfo(float).tiny))
     thin = slice(None, None, max(1, rows // _TEST_ROWS))
     few = sampling if sampling.even else sampling.take(np.arange(rows)[thin])
     p_first = _p_first(given[thin], treatment[thin], index[thin] - noise_s[thin], noise_s[thin], few)
     p_second = _p_second(mediator[thin], given[thin], treatment[thin], residual_y[thin], second, few)
-    return TwoStage(means, influence, second, tolerance, p_first, p_second)
+    return TwoStage(means, influence.T, second, tolerance, p_first, p_second)
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:
