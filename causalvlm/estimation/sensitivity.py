@@ -245,7 +245,8 @@ class _Line:
         """Strengths of a hidden cause as strong as these columns are (Cinelli, Hazlett 2020, section 4.4, k = 1)."""
         kept = np.delete(np.arange(self.design.shape[1]), columns)
         without = _Line(self.design[:, kept], self.response, self.weights[kept])
-        near, far = max(1 - without.spread() / self.spread(), 0.0), max(1 - self.left() / without.left(), 0.0)
+        near = max(1 - without.spread() / self.spread(), 0.0) if self.weights.any() else 0.0
+        far = max(1 - self.left() / without.left(), 0.0)
         odds = near / (1 - near)
         shared = near**2 / ((1 - near) * (1 - near))
         factor = (1 + np.sqrt(min(shared, STRONGEST))) ** 2 / (1 - min(shared, STRONGEST))

@@ -132,3 +132,14 @@ def test_a_mediator_in_levels():
     effect, scenarios = analysed(counted, "indirect")
     assert effect.estimator == "plug-in"
     assert all(0 < scenario.breakdown < 1 for scenario in scenarios)
+
+
+def test_a_mediator_that_the_treatment_leaves_alone():
+    """There is no effect to bend, and no number that is none."""
+    rng = np.random.default_rng(0)
+    half = pd.DataFrame({"S": rng.normal(size=200), "C": rng.normal(size=200)})
+    table = pd.concat([half.assign(X=0), half.assign(X=1)], ignore_index=True)
+    table["Y"] = table.S + table.X + rng.normal(size=400)
+    effect, scenarios = analysed(table, "direct")
+    assert scenarios[0].bias(0.5) == pytest.approx(0.0, abs=1e-9)
+    assert scenarios[0].interval(0.5) == pytest.approx((effect.low, effect.high), rel=1e-6)
