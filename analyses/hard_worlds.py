@@ -162,6 +162,14 @@ def waves(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame
     return vector(x, z, x * (1 + 0.5 * wave) + 3 * wave + rng.normal(size=rows), "Z")
 
 
+def sine_and_step(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
+    """Back door: treatment and outcome follow the same sine of one covariate and the same step of another."""
+    z = rng.normal(size=(rows, 2))
+    cause = np.sin(3 * z[:, 0]) + 1.5 * (z[:, 1] > 0.5)
+    x = chosen(rng, 1.2 * cause, do)
+    return vector(x, z, x + 1.5 * cause + rng.normal(size=rows), "Z")
+
+
 def rare(rng: np.random.Generator, rows: int, do: float | None) -> pd.DataFrame:
     """Back door: 4 % are treated, by ten covariates of which three count."""
     z = rng.normal(size=(rows, 10))
@@ -314,6 +322,7 @@ WORLDS: Mapping[str, World] = {
     "front, amounts, unequal spread": World(straight, 2000, FRONT),
     "back, checkerboard": World(checkerboard, 3000, BACK, 200, names(2, "Z")),
     "back, waves": World(waves, 2000, BACK, 200, names(1, "Z")),
+    "back, sine and step": World(sine_and_step, 2000, BACK, 200, names(2, "Z")),
     "back, rare treatment": World(rare, 5000, BACK, 200, names(10, "Z")),
     "back, heavy tails": World(incomes, 3000, BACK, 200, names(1, "Z")),
     "back, sparse, d = 64": World(sparse(64), 4000, BACK, 200, names(64, "Z")),

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from causalvlm.estimation.arm_means import adjusting, candidates, cross_fit_arms
+from causalvlm.estimation.cross_fitting import notes_of_product
 from causalvlm.estimation.fit import Fit, from_overlap
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.problem import Problem
@@ -41,7 +42,8 @@ def augmented(
     weights = weights / sampling.mean(weights)
     uncentred = mu + weights * (outcome[:, None] - mu)
     means = sampling.mean(uncentred)
-    return Adjusted(means, uncentred - means, (*propensity.notes, *judged.notes("model of the outcome")))
+    notes = *judged.notes("model of the outcome"), *notes_of_product(propensity.slow, judged.slow)
+    return Adjusted(means, uncentred - means, (*propensity.notes, *notes))
 
 
 def run(problem: Problem, *, rng: np.random.Generator) -> Fit:

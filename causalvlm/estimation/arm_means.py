@@ -148,4 +148,5 @@ def candidates(
     """
     if own is not None:
         return Candidates([separate(regression(own, argument))])
-    return Candidates(plain, [separate(smooth), separate(sparse), joint(additive), joint(boosted)])
+    trees = joint(boosted)
+    return Candidates(plain, [separate(smooth), separate(sparse), joint(additive), trees], slow=[trees])

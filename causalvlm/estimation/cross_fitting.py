@@ -19,6 +19,7 @@ FOLDS = 5
 LEFT = 3.0
 """Standard errors of what is left in the residuals, above which flexible learners are tried."""
 
+_MOSTLY = 0.5  # of the weights of two models
 _WORTH = 0.05  # of the weights: less is not worth a learner's time
 _FLOOR = 1e-6  # of a class probability: a guard for logarithms, far below any weight that passes the refusal
 
@@ -89,6 +90,7 @@ class Candidates(Generic[Learner]):
     Attributes:
         plain: cheap ones, of which the best is taken.
         flexible: costly ones, tried and combined with the best plain one where that leaves structure.
+        slow: those of the flexible ones whose errors shrink slowly with the rows.
 
     Example:
         >>> Candidates(("line", "parabola"), ("trees",)).flexible
@@ -97,6 +99,7 @@ class Candidates(Generic[Learner]):
 
     plain: Sequence[Learner]
     flexible: Sequence[Learner] = ()
+    slow: Sequence[Learner] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class Judged:
         predictions: an array with a row per row of the table.
         weights: of each candidate that was tried, plain ones first.
         left: how clearly its residuals can still be predicted (`structure_left`).
+        slow: weight of the candidates whose errors shrink slowly.
 
     Example:
         >>> Judged(np.zeros((2, 1)), (0.0, 1.0), 0.0).notes("propensity")
@@ -116,6 +120,7 @@ class Judged:
     predictions: Array
     weights: tuple[float, ...]
     left: float
+    slow: float = 0.0
 
     def notes(
         self, model: str, remedy: str = "Compare other estimators, learners or covariates, or collect more rows."
@@ -131,6 +136,29 @@ class Judged:
             f"narrow. {remedy}"
         )
         return (Check(f"the {model}", p_of_left(self.left), warning if self.left > LEFT else ""),)
+
+
+def notes_of_product(slow: float, too: float) -> tuple[str, ...]:
+    """A warning where two nuisance functions are mostly of slow learners: their errors multiply to a bias.
+
+    Cross-fitting makes it small only if the product of both errors shrinks faster than the standard error (Chernozhukov
+    et al., Econometrics Journal 21, 2018, assumption 3.2), which no test of either model's residuals can tell.
+
+    Args:
+        slow: weight of such learners in one of them.
+        too: and in the other.
+
+    Example:
+        >>> len(notes_of_product(0.2, 1.0)), len(notes_of_product(0.8, 1.0))
+        (0, 1)
+    """
+    if min(slow, too) <= _MOSTLY:
+        return ()
+    return (
+        "the models of treatment and outcome are both mostly boosted trees, which find jumps but slowly: the product "
+        "of their errors may be as large as the standard error, and the interval too narrow. Collect more rows, or "
+        "give them a column for what jumps.",
+    )
 
 
 def cross_fit(
@@ -188,7 +216,8 @@ def cross_fit(
     weights[useful] = shares[1:]
     weights = (*(share * shares[0] for share in chosen), *weights.tolist())
     left = structure_left(features, target.residuals(combined), target.groups, assigned, sampling)
-    return Judged(combined, weights, left)
+    slow = sum(share for learner, share in zip(learners, shares[1:], strict=True) if learner in candidates.slow)
+    return Judged(combined, weights, left, float(slow))
 
 
 def _held_out(

@@ -275,3 +275,6 @@ CLASSES: tuple[FitClasses, ...] = (
     quadratic_discriminant,
 )
 """Classifiers whose probabilities can be weights, once combined by held-out loss."""
+
+SLOW_CLASSES: tuple[FitClasses, ...] = (boosted_classes,)
+"""Those of them that take a slope for a flight of steps."""

@@ -21,9 +21,17 @@ from jaxtyping import Float, Int
 
 from causalvlm.estimation.arm_means import FitArms, candidates, joint, separate
 from causalvlm.estimation.check import Note
-from causalvlm.estimation.cross_fitting import Candidates, Judged, cross_fit, cross_fit_classes, folds, splits
+from causalvlm.estimation.cross_fitting import (
+    Candidates,
+    Judged,
+    cross_fit,
+    cross_fit_classes,
+    folds,
+    notes_of_product,
+    splits,
+)
 from causalvlm.estimation.fit import Fit, from_overlap
-from causalvlm.estimation.flexible import CLASSES
+from causalvlm.estimation.flexible import CLASSES, SLOW_CLASSES
 from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
 from causalvlm.estimation.nuisance import (
     QUADRATIC_COLUMNS,
@@ -239,9 +247,8 @@ def _outcome_parts(given: _Given, outcome: Outcome, learners: Learners) -> _Outc
     judged = cross_fit(regressions, fold, target, views.whole, given.assigned, sampling)
     best = judged.predictions
     mu = best[:, 0]
-    return _OutcomeParts(
-        mu, (mu * propensity).sum(1), np.ascontiguousarray(best[:, 1:]), judged.notes("model of the outcome")
-    )
+    notes = *judged.notes("model of the outcome"), *notes_of_product(given.probe.slow, judged.slow)
+    return _OutcomeParts(mu, (mu * propensity).sum(1), np.ascontiguousarray(best[:, 1:]), notes)
 
 
 def _given_arm(
@@ -295,7 +302,7 @@ def _probes(width: int, learners: Learners) -> Candidates[FitClasses]:
         plain.append(logistic(1))
     if width <= QUADRATIC_COLUMNS:
         plain.append(logistic(2))
-    return Candidates(plain, CLASSES)
+    return Candidates(plain, CLASSES, SLOW_CLASSES)
 
 
 def _covariate_degree(covariates: Matrix) -> int:

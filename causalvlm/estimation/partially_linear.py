@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from causalvlm.estimation.arm_means import adjusting, candidates, cross_fit_arms
 from causalvlm.estimation.check import Check, Note
-from causalvlm.estimation.cross_fitting import LEFT, folds
+from causalvlm.estimation.cross_fitting import LEFT, folds, notes_of_product
 from causalvlm.estimation.fit import Fit, from_tolerance
 from causalvlm.estimation.learners import NO_LEARNERS, Learners
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, least_squares, standardiser
@@ -109,7 +109,11 @@ def partially_linear(
         float((heavy @ own) / len(own) / sampling.variance(treatment)),
         _p_one_slope(own, residual, adjustment, sampling),
         structure_left(features, scaled, together, assigned, sampling),
-        (*given.notes("model of the treatment"), *expected.notes("model of the outcome")),
+        (
+            *given.notes("model of the treatment"),
+            *expected.notes("model of the outcome"),
+            *notes_of_product(given.slow, expected.slow),
+        ),
     )
 
 

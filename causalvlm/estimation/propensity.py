@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from causalvlm.estimation.check import Note
 from causalvlm.estimation.cross_fitting import Candidates, cross_fit_classes, folds
-from causalvlm.estimation.flexible import CLASSES
+from causalvlm.estimation.flexible import CLASSES, SLOW_CLASSES
 from causalvlm.estimation.learners import NO_LEARNERS, Learners, classification
 from causalvlm.estimation.nuisance import QUADRATIC_COLUMNS, FitClasses, frequencies, logistic
 from causalvlm.estimation.overlap import Overlap, kish, pair_auc
@@ -46,6 +46,7 @@ class Propensity:
         assigned: the fold that each row was held out in.
         overlap: effective sample sizes of the inverse probabilities, AUC of the treatment from the adjustment set.
         notes: what a reader of the numbers must know.
+        slow: weight of slow learners in it.
 
     Example:
         >>> Propensity(np.full((2, 2), 0.5), np.zeros(2, dtype=int), Overlap(0.5, np.ones(2), np.ones(2))).overlap.auc
@@ -56,6 +57,7 @@ class Propensity:
     assigned: Int[np.ndarray, " rows"]
     overlap: Overlap
     notes: tuple[Note, ...] = ()
+    slow: float = 0.0
 
 
 def fit_propensity(
@@ -94,6 +96,7 @@ def fit_propensity(
         assigned,
         Overlap(pair_auc(fitted, treatment, pair, sampling), sizes, sizes / own.sum(0)),
         judged.notes("propensity"),
+        judged.slow,
     )
 
 
@@ -109,8 +112,8 @@ def classifiers(width: int, learners: Learners = NO_LEARNERS) -> Candidates[FitC
     if learners.treatment is not None:
         return Candidates([classification(learners.treatment, "treatment_model")])
     if width <= QUADRATIC_COLUMNS:
-        return Candidates([logistic(1), logistic(2)], CLASSES)
-    return Candidates([logistic(1, variance=prior) for prior in _VARIANCES], CLASSES)
+        return Candidates([logistic(1), logistic(2)], CLASSES, SLOW_CLASSES)
+    return Candidates([logistic(1, variance=prior) for prior in _VARIANCES], CLASSES, SLOW_CLASSES)
 
 
 def propensity_of(problem: Problem, *, rng: np.random.Generator) -> Propensity:
