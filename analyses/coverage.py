@@ -86,7 +86,7 @@ def coverage_rows() -> Iterator[Row]:
         yield Row("fdtmle process, S continuous (K6)", CovariateWorld(), 1.0, 2000, GIVEN_C, estimator, (0.92, 0.97))
     binary = CovariateWorld(binary=True)
     yield Row("fdtmle process, S binary (K6)", binary, binary.truth(), 2000, GIVEN_C, "one-step", (0.92, 0.97))
-    for dim, rows, runs in ((4, 2000, RUNS), (64, 5000, RUNS), (256, 5000, 60)):
+    for dim, rows, runs in ((4, 2000, RUNS), (64, 5000, RUNS), (256, 5000, 200)):
         world = EmbeddingWorld(dim=dim)
         for estimator in ("one-step", "two-stage"):
             name = f"linear embedding, d = {dim}"

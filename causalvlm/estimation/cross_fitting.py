@@ -19,7 +19,7 @@ FOLDS = 5
 LEFT = 3.0
 """Standard errors of what is left in the residuals, above which flexible learners are tried."""
 
-_MOSTLY = 0.5  # of the weights of two models
+_MUCH = 0.25  # of the weights of both of two models
 _WORTH = 0.05  # of the weights: less is not worth a learner's time
 _FLOOR = 1e-6  # of a class probability: a guard for logarithms, far below any weight that passes the refusal
 
@@ -139,7 +139,7 @@ class Judged:
 
 
 def notes_of_product(slow: float, too: float) -> tuple[str, ...]:
-    """A warning where two nuisance functions are mostly of slow learners: their errors multiply to a bias.
+    """A warning where two nuisance functions rest on slow learners: their errors multiply to a bias.
 
     Cross-fitting makes it small only if the product of both errors shrinks faster than the standard error (Chernozhukov
     et al., Econometrics Journal 21, 2018, assumption 3.2), which no test of either model's residuals can tell.
@@ -152,12 +152,12 @@ def notes_of_product(slow: float, too: float) -> tuple[str, ...]:
         >>> len(notes_of_product(0.2, 1.0)), len(notes_of_product(0.8, 1.0))
         (0, 1)
     """
-    if min(slow, too) <= _MOSTLY:
+    if min(slow, too) <= _MUCH:
         return ()
     return (
-        "the models of treatment and outcome are both mostly boosted trees, which find jumps but slowly: the product "
-        "of their errors may be as large as the standard error, and the interval too narrow. Collect more rows, or "
-        "give them a column for what jumps.",
+        "the models of treatment and outcome both rest on boosted trees, which find jumps but slowly: the product of "
+        "their errors may be as large as the standard error, and the interval too narrow. Collect more rows, or give "
+        "them a column for what jumps.",
     )
 
 

@@ -82,7 +82,7 @@ def test_two_models_that_learn_slowly_are_a_warning(of_treatment, of_outcome, sa
     y = x + np.where(of_outcome, 2 * sign, z[:, 1]) + rng.normal(size=3000)
     table = pd.DataFrame({"X": x, "Y": y, "A": z[:, 0], "B": z[:, 1]})
     effect = estimate_effect(table, BackDoor("X", "Y", ("A", "B")), rng=rng)
-    assert any("both mostly boosted trees" in warning for warning in effect.warnings) == said
+    assert any("both rest on boosted trees" in warning for warning in effect.warnings) == said
 
 
 @pytest.mark.parametrize(("name", "model"), [("ipw", "logistic regression"), ("outcome-regression", "line in each")])
