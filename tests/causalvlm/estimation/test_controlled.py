@@ -152,7 +152,7 @@ def test_it_is_written():
 def test_what_is_tried_against_it(draw, at):
     table = draw(np.random.default_rng(0), 3000)
     verdicts = refute(estimate(table, ask(at)), table, rng=0, repeats=4, alternative=ask(at))
-    names = ["permuted treatment", "dummy outcome", "subset", "misspecified nuisance", "overlap"]
+    names = ["permuted treatment", "dummy outcome", "subset", "misspecified nuisance", "overlap", "robustness"]
     assert [verdict.name for verdict in verdicts] == [*names, "over-identification", "untestable"]
     assert not [verdict.name for verdict in verdicts if verdict.outcome == "failed"]
     assert "nothing hidden joins Y to X or S" in verdicts[-1].reason

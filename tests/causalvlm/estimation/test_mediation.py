@@ -219,7 +219,8 @@ def test_what_is_tried_against_them(draw, part):
     alternative = BackDoor("X", "Y", ("C",)) if part == "total" else None
     verdicts = refute(estimate(table, ask(part)), table, rng=rng, alternative=alternative, repeats=4)
     names = ["permuted treatment", *["permuted mediator"] * (part == "indirect"), "dummy outcome", "subset"]
-    names += ["misspecified nuisance", "overlap", *["over-identification"] * (part == "total"), "untestable"]
+    names += ["misspecified nuisance", "overlap", "robustness"]
+    names += [*["over-identification"] * (part == "total"), "untestable"]
     assert [verdict.name for verdict in verdicts] == names
     open_ones = {verdict.name for verdict in verdicts if not verdict.passed}
     assert open_ones == {"untestable", *["misspecified nuisance"] * (draw is binary_table)}
