@@ -22,6 +22,13 @@ def test_shares_of_means_minimise_what_the_mixture_loses() -> None:
     assert ((np.tensordot(shares, tried, 1)[:, 0] - y) ** 2).mean() <= min(losses) + 1e-9
 
 
+def test_the_right_probabilities_get_the_weight() -> None:
+    codes = np.random.default_rng(0).integers(0, 2, 500)
+    right = np.where(codes[:, None] == [0, 1], 0.8, 0.2)
+    flat, wrong = np.full((500, 2), 0.5), 1 - right
+    assert Classes(codes).combine(np.stack([flat, right, wrong]), np.arange(500)).round(2)[1] > 0.95
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_shares_of_classes_are_the_likeliest(weighted) -> None:
     rng = np.random.default_rng(1)
