@@ -14,9 +14,11 @@ _KNOTS = (-1.2, -0.4, 0.4, 1.2)
 _NARROW = 1 / 9  # of the squared width of a wide bump: in many dimensions every distance is about the same
 
 Matrix = Float[np.ndarray, "_ _"]
+Expand = Callable[[Matrix], Matrix]
+"""From features to the columns that a model is linear in."""
 
 
-def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Matrix]:
+def dictionary(train: Matrix, *, landmarks: int = 100) -> Expand:
     """A function from features to standardised columns: the features, bends of each, and Gaussian bumps.
 
     A bend |z - k| turns a line at k, in standard deviations. A bump exp(-|z - l|^2 / 2b^2) is centred at one of
@@ -44,7 +46,21 @@ def dictionary(train: Matrix, *, landmarks: int = 100) -> Callable[[Matrix], Mat
         widths = [scaled.shape[1] * factor for factor in ((1.0, _NARROW) if narrow else (1.0,))]
         return np.hstack([scaled, *bends, *(np.exp(squared / (-2 * width)) for width in widths)])
 
-    of_train = columns(train)
-    final = standardiser(of_train)
-    of_train = final(of_train)
-    return lambda values: of_train if values is train else final(columns(values))
+    return standardised(columns, train)
+
+
+def standardised(columns: Expand, train: Matrix) -> Expand:
+    """Columns on the scale that they have at the training rows, which are expanded once.
+
+    Args:
+        columns: from features to columns.
+        train: rows that have mean zero and variance one in each column.
+
+    Example:
+        >>> standardised(np.square, np.array([[0.0], [2.0]]))(np.array([[2.0]]))
+        array([[1.]])
+    """
+    found = columns(train)
+    scale = standardiser(found)
+    of_train = scale(found)
+    return lambda values: of_train if values is train else scale(columns(values))

@@ -17,11 +17,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV, LogisticRegression
 from sklearn.preprocessing import SplineTransformer
 
-from causalvlm.estimation.dictionary import WIDEST, dictionary
+from causalvlm.estimation.dictionary import WIDEST, Expand, dictionary, standardised
 from causalvlm.estimation.nuisance import Codes, FitClasses, Matrix, Predict, logistic, reduction, standardiser
 from causalvlm.estimation.sampling import Weights, weighed, weighted_mean
-
-Expand = Callable[[Matrix], Matrix]
 
 _LANDMARKS = 200
 _PENALTIES = np.geomspace(1e-4, 10, 12)  # per row, on standardised columns
@@ -100,7 +98,7 @@ def _splines(train: Matrix) -> Expand:
     """Standardised splines of each column, or of each principal component where there are too many."""
     project = reduction(train, WIDEST)
     basis = SplineTransformer(4, degree=2, knots="quantile", extrapolation="linear").fit(project(train))
-    return _standardised(lambda values: basis.transform(project(values)), train)
+    return standardised(lambda values: basis.transform(project(values)), train)
 
 
 def _parabolas(train: Matrix) -> Expand:
@@ -112,15 +110,7 @@ def _parabolas(train: Matrix) -> Expand:
         scaled = first(project(values))
         return np.hstack([scaled, scaled**2])
 
-    return _standardised(columns, train)
-
-
-def _standardised(columns: Expand, train: Matrix) -> Expand:
-    """Columns on the scale that they have at the training rows, which are expanded once."""
-    found = columns(train)
-    scale = standardiser(found)
-    of_train = scale(found)
-    return lambda values: of_train if values is train else scale(columns(values))
+    return standardised(columns, train)
 
 
 def boosted(features: Matrix, outcome: Matrix, weights: Weights = None) -> Predict:
@@ -147,13 +137,18 @@ def smooth_classes(variance: float) -> FitClasses:
         >>> smooth_classes(1.0)(x, codes, 2)(np.array([[0.0], [2.0]])).argmax(1)
         array([1, 0])
     """
-    return partial(_fit_smooth_classes, variance)
+    return partial(_fit_classes_on, partial(dictionary, landmarks=_LANDMARKS), variance)
 
 
-def _fit_smooth_classes(
-    variance: float, features: Matrix, codes: Codes, classes: int, weights: Weights = None
+def _fit_classes_on(
+    expansion: Callable[[Matrix], Expand],
+    variance: float,
+    features: Matrix,
+    codes: Codes,
+    classes: int,
+    weights: Weights = None,
 ) -> Predict:
-    expand = dictionary(features, landmarks=_LANDMARKS)
+    expand = expansion(features)
     predict = logistic(1, variance=variance)(expand(features), codes, classes, weights)
     return lambda other: predict(expand(other))
 
@@ -171,15 +166,7 @@ def additive_classes(variance: float) -> FitClasses:
         >>> additive_classes(0.1)(x, codes, 2)(np.array([[0.5], [2.5]]) * np.ones(30)).argmax(1)
         array([0, 1])
     """
-    return partial(_fit_additive_classes, variance)
-
-
-def _fit_additive_classes(
-    variance: float, features: Matrix, codes: Codes, classes: int, weights: Weights = None
-) -> Predict:
-    expand = _parabolas(features)
-    predict = logistic(1, variance=variance)(expand(features), codes, classes, weights)
-    return lambda other: predict(expand(other))
+    return partial(_fit_classes_on, _parabolas, variance)
 
 
 def sparse_classes(firmness: float) -> FitClasses:
